@@ -1,0 +1,140 @@
+"""From a validated config to a model and an objective, refusing what cannot work together."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import torch
+from torch import nn
+
+from vaelab.config import ModelConfig
+from vaelab.decoders import Decoder
+from vaelab.encoders import Encoder
+from vaelab.errors import BuildError
+from vaelab.inference import generate
+from vaelab.likelihoods import Likelihood
+from vaelab.model import VAE
+from vaelab.objectives import Objective
+from vaelab.posteriors import Posterior
+from vaelab.priors import Prior
+from vaelab.registry import (
+    DECODERS,
+    ENCODERS,
+    LIKELIHOODS,
+    OBJECTIVES,
+    POSTERIORS,
+    PRIORS,
+    ComponentConfig,
+)
+from vaelab.types import Batch, BuildContext, DataSpec
+
+
+def build_model(config: ModelConfig, data: DataSpec) -> VAE:
+    """Build the five components for one another and try them on made-up data.
+
+    Args:
+        config: which components.
+        data: what the data will look like; none is read.
+
+    Raises:
+        BuildError: two components cannot work together; the message names both and a remedy.
+    """
+    return _build(config, data)[0]
+
+
+def build(config: ModelConfig, objective: ComponentConfig, data: DataSpec) -> tuple[VAE, Objective[Any]]:
+    """A model and what it is trained with. Raises as `build_model` does."""
+    model, context = _build(config, data)
+    trained: Objective[Any] = OBJECTIVES.build(objective, context)
+    with _Probe(model):
+        trained.check(model, _made_up(data))
+    return model, trained
+
+
+def _build(config: ModelConfig, data: DataSpec) -> tuple[VAE, BuildContext]:
+    names = {axis: f"{axis} '{getattr(config, axis).kind}'" for axis in ModelConfig.model_fields}
+    context = BuildContext(data, names=names)
+    prior: Prior[Any] = PRIORS.build(config.prior, context)
+    context.latent = prior.latent
+    context.readout_shape = prior.readout_shape
+    encoder: Encoder[Any] = ENCODERS.build(config.encoder, context)
+    context.feature_shapes = encoder.feature_shapes
+    posterior: Posterior[Any] = POSTERIORS.build(config.posterior, context)
+    likelihood: Likelihood[Any] = LIKELIHOODS.build(config.likelihood, context)
+    context.parameter_shape = likelihood.parameter_shape
+    decoder: Decoder[Any] = DECODERS.build(config.decoder, context)
+    model = VAE(encoder, posterior, prior, decoder, likelihood, data)
+    context._model = weakref.ref(model)
+    _check(model, context)
+    return model, context
+
+
+class _Probe:
+    """Evaluation mode, no gradients, and the random state as it was, around a trial pass."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+
+    def __enter__(self) -> None:
+        self.training = self.model.training
+        self.state = torch.get_rng_state()
+        self.grad = torch.no_grad()
+        self.grad.__enter__()
+        self.model.eval()
+
+    def __exit__(self, *error: Any) -> None:
+        self.model.train(self.training)
+        self.grad.__exit__(None, None, None)
+        torch.set_rng_state(self.state)
+
+
+def _made_up(data: DataSpec) -> Batch:
+    x = torch.rand(2, *data.shape)
+    return Batch(x.round() if data.values == "binary" else x)
+
+
+def _check(model: VAE, context: BuildContext) -> None:
+    """Run the model once each way and compare shapes, so that no mismatch is met later."""
+    names, samples = context.names, 3
+    with _Probe(model):
+        batch = _made_up(context.data)
+        features = model.encoder.features(batch)
+        for feature, shape in zip(features, context.feature_shapes, strict=True):
+            if feature.shape != (2, *shape):
+                raise BuildError(
+                    f"{names['encoder']} announced a feature of shape {shape} and yields {tuple(feature.shape[1:])}."
+                )
+        trace = model.infer(batch, samples)
+        for i, (group, spec) in enumerate(zip(trace.groups, context.latent.groups, strict=True)):
+            if group.z.shape != (samples, 2, *spec.shape):
+                raise BuildError(
+                    f"{names['posterior']} yields latents of shape {tuple(group.z.shape[2:])} for group {i}, and "
+                    f"{names['prior']} has {spec.shape}."
+                )
+        code = model.prior.readout(
+            _replay(model, trace_zs=[group.z for group in trace.groups], batch_shape=(samples, 2))
+        )
+        if code.shape[2:] != context.readout_shape:
+            raise BuildError(
+                f"{names['prior']} announced a readout of shape {context.readout_shape} and yields {tuple(code.shape[2:])}."
+            )
+        if trace.likelihood.event_shape != context.data.shape:
+            raise BuildError(
+                f"{names['decoder']} and {names['likelihood']} yield data of shape {tuple(trace.likelihood.event_shape)}, "
+                f"and the data have {context.data.shape}."
+            )
+        for what, value in (("log p(x | z)", trace.log_px), ("the rate", trace.total_rate())):
+            if value.shape != (samples, 2):
+                raise BuildError(
+                    f"{what} has shape {tuple(value.shape)} where ({samples}, 2) is due: samples by batch. One of "
+                    f"{', '.join(names.values())} sums over the wrong axes."
+                )
+        generate(model, 2)
+
+
+def _replay(model: VAE, trace_zs: list[torch.Tensor], batch_shape: tuple[int, int]) -> Any:
+    state = model.prior.initial(batch_shape)
+    for i, z in enumerate(trace_zs):
+        state = model.prior.advance(i, state, z)
+    return state

@@ -1,0 +1,184 @@
+"""The user's own arrays."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Literal, Self
+
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor
+
+from vaelab.datasets import array_files
+from vaelab.datasets.array_layout import Layout, arrange, arranged_shape
+from vaelab.datasets.base import Dataset, DatasetConfig
+from vaelab.datasets.locate import checksums
+from vaelab.datasets.memory import MemoryPart
+from vaelab.datasets.partition import MAX_SEED, partition
+from vaelab.errors import DataError
+from vaelab.registry import DATASETS
+from vaelab.types import DataSpec, DataSplits, Values
+
+_log = logging.getLogger("vaelab")
+
+
+class ArraysConfig(DatasetConfig):
+    """Arguments of the user's own arrays."""
+
+    kind: Literal["arrays"] = "arrays"
+
+    path: str
+    """A .npz, .npy or .safetensors file whose array has the data along its first axis."""
+
+    x: str = "x"
+    """Name of the array of data; a .npy file has no names."""
+
+    y: str | None = "y"
+    """Name of the array of labels, whole numbers from 0; left out where the file has none of the default
+    name."""
+
+    test_path: str | None = None
+    """File with the test data; without it and without `x_test`, some of the data are held out."""
+
+    x_test: str | None = None
+    """Name of the array of test data in `test_path`, or in `path` where there is none; by default the same as
+    `x`."""
+
+    y_test: str | None = None
+    """Name of the array of test labels; by default the same as `y` where there is a `test_path`."""
+
+    values: Values | None = None
+    """What the numbers are. Not given: bytes are grey levels 0 to 255, truth values are bits, others lie in
+    [0, 1]."""
+
+    layout: Layout = "auto"
+    """What the axes of a datum are: `hw` a grey picture, `hwc` one with channels last, `as_is` what the model
+    expects. `auto` takes two axes for `hw` and anything else as it is, unless channels seem to be last."""
+
+    shape: tuple[PositiveInt, ...] | None = None
+    """Shape of a datum as the model sees it. With it, a model can be built before the file exists."""
+
+    num_classes: PositiveInt | None = None
+    """Number of classes, for components that need it; labels must be smaller."""
+
+    test_fraction: float = Field(default=0.1, gt=0, lt=1)
+    """Share of the data held out for the test where there is no test part."""
+
+    split_seed: int = Field(default=0, ge=0, le=MAX_SEED)
+    """Seed of the permutation that decides which data are held out."""
+
+    @classmethod
+    def example(cls) -> Self:
+        """Grey pictures in a file that need not exist for a model to be built."""
+        return cls(path="data.npz", shape=(1, 8, 8), train_limit=64, test_limit=32)
+
+
+@DATASETS.register(ArraysConfig)
+class Arrays(Dataset[ArraysConfig]):
+    """The user's own arrays, from .npz, .npy or .safetensors files; nothing in them is ever unpickled.
+
+    Which data are held out is decided by a seeded permutation. Numbers that are not finite, or outside the
+    range that `values` promises, are refused.
+    """
+
+    @property
+    def spec(self) -> DataSpec:
+        """Shape and values, from the config where it gives them and from the file's header otherwise."""
+        config = self.config
+        if config.shape is not None:
+            return self._describe(config.shape, self._values(None), config.num_classes)
+        path = Path(config.path).expanduser()
+        found = array_files.header(path, config.x)
+        shape = arranged_shape(found.shape[1:], config.layout, str(path))
+        return self._describe(shape, self._values(found), config.num_classes)
+
+    def load(self) -> DataSplits:
+        """Read the arrays and check them."""
+        config = self.config
+        path = Path(config.path).expanduser()
+        train = self._part(path, config.x, config.y, required="y" in config.model_fields_set)
+        used, test = [path], None
+        if config.test_path is not None:
+            used.append(Path(config.test_path).expanduser())
+            y_test = config.y_test or (None if train.y is None else config.y)
+            test = self._part(used[1], config.x_test or config.x, y_test, required=True)
+        elif config.x_test is not None:
+            test = self._part(path, config.x_test, config.y_test, required=True)
+        files = {str(file): checksums(file.parent, [file])[file.name] for file in used}
+        provenance = {"source": "arrays", "files": files}
+        return partition(config, self.spec, train, test, provenance, config.split_seed, config.test_fraction)
+
+    def _values(self, found: array_files.Header | None) -> Values:
+        # with a declared shape the file is not asked, not even once it exists, or the model would not fit it
+        if self.config.values is not None or self.config.shape is not None or found is None:
+            return self.config.values or "unit"
+        return "binary" if found.number == "bool" else "unit"
+
+    def _part(self, path: Path, key: str, label_key: str | None, required: bool) -> MemoryPart:
+        config = self.config
+        found = array_files.header(path, key)
+        if len(found.shape) < 2 or not found.shape[0]:
+            raise DataError(
+                f"{path}: array '{key}' has the shape {found.shape}; expected N data along the first "
+                "of 2 or more axes"
+            )
+        where = f"{path}: array '{key}'"
+        shape = arranged_shape(found.shape[1:], config.layout, str(path))
+        if shape != self.spec.shape:
+            raise DataError(f"{where} holds data of shape {shape}, and {self.spec.shape} was expected")
+        x, divisor = _checked(array_files.read(path, key), found.number, self._values(found), where)
+        return MemoryPart(arrange(x, config.layout), self._labels(path, label_key, required, len(x)), divisor)
+
+    def _labels(self, path: Path, key: str | None, required: bool, count: int) -> Tensor | None:
+        known = array_files.keys(path)
+        if key is None or ((known is None or key not in known) and not required):
+            return None
+        if known is None:
+            raise DataError(f"{path} holds one array and so no labels '{key}'. Use a .npz file for both.")
+        y = array_files.read(path, key)
+        where = f"{path}: labels '{key}'"
+        if y.is_floating_point():
+            raise DataError(f"{where} are not whole numbers")
+        if y.shape != (count,):
+            raise DataError(f"{where} have the shape {tuple(y.shape)}, and there are {count} data")
+        y = y.to(torch.int64)
+        if int(y.min()) < 0 or (
+            self.config.num_classes is not None and int(y.max()) >= self.config.num_classes
+        ):
+            raise DataError(
+                f"{where} reach from {int(y.min())} to {int(y.max())}; they must be 0 to num_classes - 1"
+            )
+        return y
+
+
+def _checked(x: Tensor, number: array_files.Number, values: Values, where: str) -> tuple[Tensor, float]:
+    """The numbers in the form in which they are kept, and the number that stands for 1."""
+    if x.is_floating_point() and not bool(x.isfinite().all()):
+        first = int((~x.isfinite()).flatten(1).any(dim=1).nonzero()[0])
+        raise DataError(f"{where} holds numbers that are not finite (as float32), the first in datum {first}")
+    if values == "real":
+        return x.to(torch.float32), 1.0
+    low, high = float(x.min()), float(x.max())
+    if values == "binary":
+        if not bool(((x == 0) | (x == 1)).all()):
+            raise DataError(
+                f"{where} was declared binary and holds numbers other than 0 and 1 ({low:g} to {high:g})"
+            )
+        return x.to(torch.uint8), 1.0
+    if number == "bool":
+        return x, 1.0
+    if number == "uint8":
+        if high <= 1:
+            _log.warning(
+                "%s holds bytes of 0 and 1 only, which are taken for the two darkest of 256 grey levels. "
+                'Set "values": "binary" if they are bits.',
+                where,
+            )
+        return x, 255.0
+    if low < 0 or high > 1:
+        raise DataError(
+            f"{where} holds numbers from {low:g} to {high:g}; grey levels lie in [0, 1]. Scale them, store "
+            'bytes, or set "values": "real".'
+        )
+    return x.to(torch.float32), 1.0

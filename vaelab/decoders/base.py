@@ -1,0 +1,31 @@
+"""Base of the decoders."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from vaelab.distributions import Distribution
+from vaelab.likelihoods import Likelihood
+from vaelab.registry import ComponentConfig
+from vaelab.types import BuildContext
+
+C = TypeVar("C", bound=ComponentConfig)
+
+
+class Decoder(nn.Module, Generic[C]):
+    """Maps what the prior reads out, `[K, B, *context.readout_shape]`, to `[K, B, *context.parameter_shape]`."""
+
+    def __init__(self, config: C, context: BuildContext) -> None:
+        super().__init__()
+        self.config = config
+
+    def forward(self, code: Float[Tensor, "K B *code"]) -> Float[Tensor, "K B *parameters"]:
+        """The likelihood's parameters."""
+        raise NotImplementedError
+
+    def distribution(self, code: Tensor, likelihood: Likelihood) -> Distribution:
+        """p(x | z). An autoregressive decoder overrides this with a distribution that runs its network on x."""
+        return likelihood(self(code))

@@ -1,0 +1,44 @@
+"""Multilayer perceptron decoder."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import PositiveInt
+from torch import Tensor, nn
+
+from vaelab.decoders.base import Decoder
+from vaelab.nets import Activation, Unflatten, mlp
+from vaelab.registry import DECODERS, ComponentConfig
+from vaelab.types import BuildContext, numel
+
+
+class MLPDecoderConfig(ComponentConfig):
+    """Arguments of the MLP decoder."""
+
+    kind: Literal["mlp"] = "mlp"
+
+    hidden: tuple[PositiveInt, ...] = (200,)
+    """Widths of the hidden layers; none makes the decoder linear."""
+
+    activation: Activation = "relu"
+    """After each hidden layer."""
+
+    @classmethod
+    def example(cls) -> MLPDecoderConfig:
+        return cls(hidden=(16,))
+
+
+@DECODERS.register(MLPDecoderConfig)
+class MLPDecoder(Decoder[MLPDecoderConfig]):
+    """Fully connected layers from the flattened code to the flattened parameters, whatever their shapes."""
+
+    def __init__(self, config: MLPDecoderConfig, context: BuildContext) -> None:
+        super().__init__(config, context)
+        sizes = (numel(context.readout_shape), *config.hidden, numel(context.parameter_shape))
+        self.net = nn.Sequential(
+            *mlp(sizes, config.activation, last=False), Unflatten(context.parameter_shape)
+        )
+
+    def forward(self, code: Tensor) -> Tensor:
+        return self.net(code.flatten(2))

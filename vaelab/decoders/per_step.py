@@ -1,0 +1,51 @@
+"""Emission at each time step."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import PositiveInt
+from torch import Tensor
+
+from vaelab.decoders.base import Decoder
+from vaelab.errors import BuildError
+from vaelab.nets import Activation, mlp
+from vaelab.nets.sequences import from_sequence, sequence_shape
+from vaelab.registry import DECODERS, ComponentConfig
+from vaelab.types import BuildContext
+
+
+class PerStepDecoderConfig(ComponentConfig):
+    """Arguments of the emission."""
+
+    kind: Literal["per_step"] = "per_step"
+
+    hidden: tuple[PositiveInt, ...] = (64, 64)
+    """Widths of the hidden layers."""
+
+    activation: Activation = "relu"
+    """After each hidden layer."""
+
+    @classmethod
+    def example(cls) -> PerStepDecoderConfig:
+        return cls(hidden=(8,))
+
+
+@DECODERS.register(PerStepDecoderConfig)
+class PerStepDecoder(Decoder[PerStepDecoderConfig]):
+    """One MLP from $z_t$ to the parameters of step t (or of row t of an image), the same for all steps."""
+
+    def __init__(self, config: PerStepDecoderConfig, context: BuildContext) -> None:
+        super().__init__(config, context)
+        self.shape = context.parameter_shape
+        steps, size = sequence_shape(self.shape)
+        if len(context.readout_shape) != 2 or context.readout_shape[0] != steps:
+            raise BuildError(
+                f"decoder 'per_step' emits {steps} steps, one from each latent step, and {context.names['prior']} yields "
+                f"a code of shape {context.readout_shape}. Use a prior with {steps} steps such as 'markov_chain', or "
+                "another decoder."
+            )
+        self.net = mlp((context.readout_shape[1], *config.hidden, size), config.activation, last=False)
+
+    def forward(self, code: Tensor) -> Tensor:
+        return from_sequence(self.net(code), self.shape)

@@ -1,0 +1,84 @@
+"""Base of vaelab's distributions."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, NamedTuple, Self
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution as TorchDistribution
+
+#: Maps a parameter tensor and the number of its trailing event axes to a new tensor.
+TensorMap = Callable[[Tensor, int], Tensor]
+
+
+class Draw(NamedTuple):
+    """One reparametrised draw.
+
+    Attributes:
+        z: `[*batch, *event]`.
+        log_q: `[*batch]`, where the density falls out of the sampling; None where `log_prob(z)` is as cheap.
+        penalty: `[*batch]`, nats that the sampling itself asks for (a code book's commitment), or None.
+    """
+
+    z: Tensor
+    log_q: Tensor | None = None
+    penalty: Tensor | None = None
+
+
+class Distribution(TorchDistribution):
+    """An event-wrapped distribution: `log_prob` has the batch shape, for any event shape, in nats.
+
+    torch's own classes validate, broadcast and wrap at every call, which costs 9 to 14 % of a training step of the
+    784-200-20 baseline. These do none of that; a model is checked once, when it is built.
+    """
+
+    has_rsample = True
+
+    def __init__(
+        self, batch_shape: torch.Size | tuple[int, ...], event_shape: torch.Size | tuple[int, ...]
+    ) -> None:
+        super().__init__(torch.Size(batch_shape), torch.Size(event_shape), validate_args=False)
+
+    @abstractmethod
+    def map(self, function: TensorMap) -> Self:
+        """The same distribution with `function(parameter, event_ndim)` applied to each parameter."""
+
+    def draw(self) -> Draw:
+        """A reparametrised sample of the batch shape, with what its sampling yields besides."""
+        return Draw(self.rsample())
+
+    def detached(self) -> Self:
+        """The same distribution with its parameters cut from the graph (sticking the landing, DReG)."""
+        return self.map(lambda tensor, event_ndim: tensor.detach())
+
+    def expand(self, batch_shape: torch.Size | tuple[int, ...], _instance: Any = None) -> Self:
+        """The same distribution with its parameters broadcast to `batch_shape`."""
+
+        def expanded(tensor: Tensor, event_ndim: int) -> Tensor:
+            return tensor.expand(*batch_shape, *tensor.shape[tensor.ndim - event_ndim :])
+
+        return self.map(expanded)
+
+    def tempered(self, temperature: float) -> Self:
+        """The distribution at a temperature: 1 leaves it, smaller values concentrate it at its modes."""
+        if temperature == 1.0:
+            return self
+        raise ValueError(f"{type(self).__name__} has no temperature; use temperature 1")
+
+    def sample(self, sample_shape: torch.Size | tuple[int, ...] = ()) -> Tensor:
+        """A sample without a gradient, `[*sample_shape, *batch, *event]`."""
+        with torch.no_grad():
+            return self.rsample(torch.Size(sample_shape))
+
+    def _shape(self, sample_shape: torch.Size | tuple[int, ...]) -> torch.Size:
+        return torch.Size((*sample_shape, *self._batch_shape, *self._event_shape))
+
+
+def event_sum(tensor: Tensor, event_ndim: int) -> Tensor:
+    """Sum over the trailing `event_ndim` axes."""
+    if event_ndim == 0:
+        return tensor
+    return tensor.flatten(-event_ndim).sum(-1) if event_ndim > 1 else tensor.sum(-1)

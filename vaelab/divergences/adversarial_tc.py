@@ -1,0 +1,73 @@
+"""Total correlation by a discriminator (FactorVAE)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor
+from torch.nn import functional as F
+
+from vaelab.divergences.base import Adversary, Divergence, DivergenceConfig
+from vaelab.inference import Trace
+from vaelab.nets import mlp
+from vaelab.registry import DIVERGENCES, OPTIMISERS, ComponentConfig
+from vaelab.schedules import Scalar
+from vaelab.types import BuildContext, StepContext, numel
+
+
+class AdversarialTCConfig(DivergenceConfig):
+    """Arguments of the adversarial total correlation."""
+
+    kind: Literal["adversarial_tc"] = "adversarial_tc"
+
+    weight: Scalar = Field(10.0)
+    """Gamma: a number or a schedule."""
+
+    hidden: tuple[PositiveInt, ...] = (1000, 1000, 1000, 1000, 1000)
+    """Widths of the discriminator."""
+
+    optimiser: Annotated[ComponentConfig, OPTIMISERS] = Field(
+        {"kind": "adam", "lr": 1e-4, "beta1": 0.5, "beta2": 0.9}
+    )
+    """The discriminator's optimiser."""
+
+    @classmethod
+    def example(cls) -> AdversarialTCConfig:
+        return cls(hidden=(16,))
+
+
+class _Discriminator(Adversary):
+    def loss(self, trace: Trace, context: StepContext) -> Tensor:
+        z = _flat(trace).detach()
+        # the paper permutes a second batch; permuting the same one differs by one in B, as its authors' code does
+        shuffled = torch.stack([column[torch.randperm(len(z), device=z.device)] for column in z.unbind(1)], 1)
+        joint = self(z).squeeze(1)
+        product = self(shuffled).squeeze(1)
+        return 0.5 * (F.softplus(-joint) + F.softplus(product))
+
+
+@DIVERGENCES.register(AdversarialTCConfig)
+class AdversarialTC(Divergence[AdversarialTCConfig]):
+    r"""FactorVAE's total correlation, $\mathbb{E}_{q(z)}[\log D(z) - \log(1 - D(z))]$.
+
+    Kim & Mnih (2018, equation 3). The discriminator D tells draws of q(z) from draws of the product of its marginals,
+    made by permuting each component over the batch; its optimum makes the term the total correlation. All latent groups
+    are taken together, K = 1 sample of each.
+    """
+
+    def __init__(self, config: AdversarialTCConfig, context: BuildContext) -> None:
+        super().__init__(config, context)
+        size = sum(numel(group.shape) for group in context.latent.groups)
+        self.adversary = _Discriminator(
+            mlp((size, *config.hidden, 1), "leaky_relu", last=False), config.optimiser
+        )
+
+    def forward(self, trace: Trace, context: StepContext) -> Tensor:
+        assert self.adversary is not None
+        return self.adversary(_flat(trace)).squeeze(1)
+
+
+def _flat(trace: Trace) -> Tensor:
+    return torch.cat([group.z[0].flatten(1) for group in trace.groups], 1)

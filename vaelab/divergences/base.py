@@ -1,0 +1,71 @@
+"""Base of the divergences."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor, nn
+
+from vaelab.inference import Trace
+from vaelab.registry import ComponentConfig
+from vaelab.schedules import Scalar, schedule
+from vaelab.types import BuildContext, StepContext
+
+
+class DivergenceConfig(ComponentConfig):
+    """Arguments that every term has."""
+
+    weight: Scalar = Field(1.0)
+    """What the term is multiplied by: a number or a schedule."""
+
+
+C = TypeVar("C", bound=DivergenceConfig)
+
+
+class Adversary(nn.Module):
+    """A second player: a network with a loss and an optimiser of its own.
+
+    A divergence that sets its attribute `adversary` to one makes the trainer add a player. The adversary's parameters
+    receive gradients from `loss` only, and the model's from the divergence's value only.
+    """
+
+    def __init__(self, network: nn.Module, optimiser: ComponentConfig) -> None:
+        super().__init__()
+        self.network = network
+        self.optimiser = optimiser
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x)
+
+    def loss(self, trace: Trace, context: StepContext) -> Float[Tensor, " B"]:
+        """What the adversary minimises, `[B]`. Detach what comes from the model."""
+        raise NotImplementedError
+
+
+class Divergence(nn.Module, Generic[C]):
+    """A term of the loss.
+
+    Attributes:
+        name: under which it is logged, unweighted.
+        weight: its schedule.
+        adversary: the second player, or None.
+        closed_form: True where the term needs each group's KL in closed form; refused at build time where one lacks it.
+        codes: True where the term needs a posterior over discrete codes.
+    """
+
+    closed_form = False
+    codes = False
+
+    def __init__(self, config: C, context: BuildContext) -> None:
+        super().__init__()
+        self.config = config
+        self.name = config.kind
+        self.weight = schedule(config.weight)
+        # set here and not in the class, where it would hide the submodule that a subclass registers
+        self.adversary: Adversary | None = None
+
+    def forward(self, trace: Trace, context: StepContext) -> Float[Tensor, " B"]:
+        """The value of each datum `[B]`, nats, before its weight. Statistics of a batch are broadcast."""
+        raise NotImplementedError

@@ -1,0 +1,33 @@
+"""The penalty of discrete codes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor
+
+from vaelab.divergences.base import Divergence, DivergenceConfig
+from vaelab.inference import Trace
+from vaelab.registry import DIVERGENCES
+from vaelab.types import StepContext
+
+
+class CommitmentConfig(DivergenceConfig):
+    """Arguments of the commitment penalty."""
+
+    kind: Literal["commitment"] = "commitment"
+
+
+@DIVERGENCES.register(CommitmentConfig)
+class Commitment(Divergence[CommitmentConfig]):
+    r"""What the codes' own sampling asks for, such as $\beta\lVert z_e - \mathrm{sg}[e]\rVert^2$.
+
+    van den Oord et al. (2017, equation 3); the posterior defines the penalty and its beta.
+    """
+
+    codes = True
+
+    def forward(self, trace: Trace, context: StepContext) -> Tensor:
+        penalties = [group.penalty for group in trace.groups if group.penalty is not None]
+        total = sum(penalties[1:], start=penalties[0])
+        return total.mean(0)

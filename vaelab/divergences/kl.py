@@ -1,0 +1,93 @@
+"""The KL divergence, its constraint and its floor."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field, PositiveFloat
+from torch import Tensor
+
+from vaelab.divergences.base import Divergence, DivergenceConfig
+from vaelab.inference import Trace
+from vaelab.registry import DIVERGENCES
+from vaelab.schedules import Scalar, schedule
+from vaelab.types import BuildContext, StepContext
+
+
+class KLConfig(DivergenceConfig):
+    """Arguments of the KL term."""
+
+    kind: Literal["kl"] = "kl"
+
+    estimator: Literal["auto", "closed", "monte_carlo"] = "auto"
+    """`closed` refuses a pair without a closed form, `monte_carlo` never uses one, `auto` uses it where it exists."""
+
+
+@DIVERGENCES.register(KLConfig)
+class KL(Divergence[KLConfig]):
+    r"""The rate, $\sum_i \mathrm{KL}(q(z_i \mid z_{<i}, x) \,\|\, p(z_i \mid z_{<i}))$.
+
+    With weight 1 it makes the negative ELBO (Kingma & Welling 2014), with another constant the beta-VAE (Higgins et al.
+    2017), with a schedule the warm-up of Sønderby et al. (2016).
+    """
+
+    def __init__(self, config: KLConfig, context: BuildContext) -> None:
+        super().__init__(config, context)
+        self.closed_form = config.estimator == "closed"
+
+    def forward(self, trace: Trace, context: StepContext) -> Tensor:
+        if self.config.estimator == "monte_carlo":
+            rate = trace.log_px - trace.log_weight
+        else:
+            rate = trace.total_rate()
+        return rate.mean(0)
+
+
+class CapacityConfig(DivergenceConfig):
+    """Arguments of the capacity constraint."""
+
+    kind: Literal["capacity"] = "capacity"
+
+    weight: Scalar = Field(100.0)
+    """Gamma: a number or a schedule."""
+
+    capacity: Scalar = Field({"kind": "linear", "start": 0.0, "end": 25.0})
+    """C in nats: a number or a schedule."""
+
+
+@DIVERGENCES.register(CapacityConfig)
+class Capacity(Divergence[CapacityConfig]):
+    r"""The rate held at a capacity that grows, $\lvert \mathrm{KL} - C\rvert$ (Burgess et al. 2018, equation 8)."""
+
+    def __init__(self, config: CapacityConfig, context: BuildContext) -> None:
+        super().__init__(config, context)
+        self.capacity = schedule(config.capacity)
+
+    def forward(self, trace: Trace, context: StepContext) -> Tensor:
+        # the constraint is on the expected rate, so the absolute value comes after the mean over the batch
+        rate = trace.total_rate().mean(0)
+        gap = (rate.mean() - self.capacity(context)).abs()
+        return gap.expand_as(rate)
+
+
+class FreeBitsConfig(DivergenceConfig):
+    """Arguments of free bits."""
+
+    kind: Literal["free_bits"] = "free_bits"
+
+    nats: PositiveFloat = 0.5
+    """Lambda: nats a latent group gets for free."""
+
+
+@DIVERGENCES.register(FreeBitsConfig)
+class FreeBits(Divergence[FreeBitsConfig]):
+    r"""A rate that below $\lambda$ nats costs the same, $\sum_i \max(\lambda, \mathbb{E}_x \mathrm{KL}_i)$.
+
+    Kingma et al. (2016, equation 15), with one subset a latent group; the mean is over the minibatch.
+    """
+
+    def forward(self, trace: Trace, context: StepContext) -> Tensor:
+        rates = [trace.rate(i).mean() for i in range(len(trace.groups))]
+        total = torch.stack(rates).clamp_min(self.config.nats).sum()
+        return total.expand(len(trace.batch))

@@ -1,0 +1,52 @@
+"""Convolutional encoder."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+
+from vaelab.encoders.base import Encoder
+from vaelab.nets import Activation, ConvDown, activation, mlp
+from vaelab.registry import ENCODERS, ComponentConfig
+from vaelab.types import BuildContext, numel, require_image
+
+
+class ConvEncoderConfig(ComponentConfig):
+    """Arguments of the convolutional encoder."""
+
+    kind: Literal["conv"] = "conv"
+
+    channels: tuple[PositiveInt, ...] = Field((32, 64), min_length=1)
+    """Widths of the stride-2 convolutions; each halves height and width, rounding up."""
+
+    hidden: tuple[PositiveInt, ...] = (256,)
+    """Widths of the fully connected layers after them; none keeps the feature map."""
+
+    activation: Activation = "relu"
+    """After each layer."""
+
+    @classmethod
+    def example(cls) -> ConvEncoderConfig:
+        return cls(channels=(4, 8), hidden=(16,))
+
+
+@ENCODERS.register(ConvEncoderConfig)
+class ConvEncoder(Encoder[ConvEncoderConfig]):
+    """Stride-2 convolutions and fully connected layers, for images of any size. Yields one vector, or one map."""
+
+    def __init__(self, config: ConvEncoderConfig, context: BuildContext) -> None:
+        super().__init__(config, context)
+        require_image("encoder", config.kind, context.data)
+        down = ConvDown(context.data.shape, config.channels, type(activation(config.activation)))
+        if config.hidden:
+            layers = mlp((numel(down.out_shape), *config.hidden), config.activation, last=True)
+            self.net = nn.Sequential(down, nn.Flatten(), *layers)
+            self.feature_shapes = ((config.hidden[-1],),)
+        else:
+            self.net = down
+            self.feature_shapes = (down.out_shape,)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)

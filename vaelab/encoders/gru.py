@@ -1,0 +1,47 @@
+"""Recurrent encoder."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import PositiveInt
+from torch import Tensor, nn
+
+from vaelab.encoders.base import Encoder
+from vaelab.nets.sequences import as_sequence, sequence_shape
+from vaelab.registry import ENCODERS, ComponentConfig
+from vaelab.types import BuildContext
+
+
+class GRUEncoderConfig(ComponentConfig):
+    """Arguments of the recurrent encoder."""
+
+    kind: Literal["gru"] = "gru"
+
+    hidden: PositiveInt = 128
+    """Width of the state."""
+
+    direction: Literal["backward", "both"] = "backward"
+    """What the feature of step t has seen: the data from t on (all that z_t's exact posterior needs), or everything."""
+
+    @classmethod
+    def example(cls) -> GRUEncoderConfig:
+        return cls(hidden=8)
+
+
+@ENCODERS.register(GRUEncoderConfig)
+class GRUEncoder(Encoder[GRUEncoderConfig]):
+    """A GRU over the time steps, or over the rows of an image. Yields one feature a step (Krishnan et al. 2017)."""
+
+    def __init__(self, config: GRUEncoderConfig, context: BuildContext) -> None:
+        super().__init__(config, context)
+        steps, size = sequence_shape(context.data.shape)
+        both = config.direction == "both"
+        self.gru = nn.GRU(size, config.hidden, batch_first=True, bidirectional=both)
+        self.feature_shapes = ((config.hidden * (2 if both else 1),),) * steps
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        sequence = as_sequence(x)
+        if self.config.direction == "both":
+            return self.gru(sequence)[0].unbind(1)
+        return self.gru(sequence.flip(1))[0].flip(1).unbind(1)

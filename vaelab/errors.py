@@ -1,0 +1,45 @@
+"""The errors that a user can act on.
+
+Everything raised on purpose derives from `VaelabError`; the command line prints its message without a traceback
+and exits with its `exit_code`. Anything else that escapes is a defect of vaelab.
+"""
+
+from __future__ import annotations
+
+
+class VaelabError(Exception):
+    """Base of all errors that carry a message for the user and a remedy."""
+
+    exit_code = 1
+
+
+class ConfigError(VaelabError):
+    """An experiment, a `--set` or a component's arguments are not valid. Exit code 2."""
+
+    exit_code = 2
+
+
+class BuildError(ConfigError):
+    """Two components are valid alone and cannot work together. Exit code 2."""
+
+
+class RegistrationError(ConfigError):
+    """A component was registered wrongly: kind taken, or `kind` is no one-valued Literal. Exit code 2."""
+
+
+class DataError(VaelabError):
+    """A data set cannot be found, read or trusted. Exit code 3."""
+
+    exit_code = 3
+
+
+class RunError(VaelabError):
+    """A run directory is missing, incomplete, taken or damaged. Exit code 4."""
+
+    exit_code = 4
+
+
+class NonFiniteError(VaelabError):
+    """Training produced a NaN or an infinity. Exit code 5."""
+
+    exit_code = 5

@@ -1,0 +1,195 @@
+"""The one loop over latent groups: `infer` with the posterior, `generate` without it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from vaelab.distributions import Distribution, closed_kl
+from vaelab.types import Batch
+
+if TYPE_CHECKING:
+    from vaelab.model import VAE
+
+
+@dataclass(slots=True)
+class Group:
+    """One latent group of a pass.
+
+    Attributes:
+        z: `[K, B, *event]`.
+        p: its prior given the groups before it.
+        q: its posterior; None where the latent was given or generated.
+        penalty: `[K, B]` nats that its sampling asks for, or None.
+    """
+
+    z: Tensor
+    p: Distribution
+    q: Distribution | None = None
+    penalty: Tensor | None = None
+    _log_q: Tensor | None = None
+
+    @property
+    def log_q(self) -> Tensor:
+        """log q(z | ...) `[K, B]`; 0 where the latent was given."""
+        if self._log_q is None:
+            shape = self.z.shape[:2]
+            self._log_q = self.z.new_zeros(shape) if self.q is None else self.q.log_prob(self.z)
+        return self._log_q
+
+    @property
+    def log_p(self) -> Tensor:
+        """log p(z | ...) `[K, B]`."""
+        return self.p.log_prob(self.z)
+
+    def closed_rate(self) -> Tensor | None:
+        """KL(q || p) `[K, B]` in closed form, or None where there is none."""
+        return None if self.q is None else closed_kl(self.q, self.p)
+
+    def rate(self) -> Tensor:
+        """KL(q || p) `[K, B]`: in closed form where one exists, else log q - log p at the sample."""
+        closed = self.closed_rate()
+        return self.log_q - self.log_p if closed is None else closed
+
+
+@dataclass(slots=True)
+class Trace:
+    """What one pass through the model yields.
+
+    Attributes:
+        batch: the data.
+        groups: the latent groups, in order.
+        likelihood: p(x | z), batch shape `(K, B)`.
+    """
+
+    batch: Batch
+    groups: list[Group]
+    likelihood: Distribution
+    _log_px: Tensor | None = None
+    _rates: dict[int, Tensor] = field(default_factory=dict)
+
+    @property
+    def x(self) -> Tensor:
+        """The data `[B, *shape]`."""
+        return self.batch.x
+
+    @property
+    def samples(self) -> int:
+        """K."""
+        return self.groups[0].z.shape[0]
+
+    @property
+    def log_px(self) -> Tensor:
+        """log p(x | z) `[K, B]`."""
+        if self._log_px is None:
+            self._log_px = self.likelihood.log_prob(self.batch.x.unsqueeze(0))
+        return self._log_px
+
+    def rate(self, i: int) -> Tensor:
+        """KL of group i `[K, B]`, see `Group.rate`."""
+        if i not in self._rates:
+            self._rates[i] = self.groups[i].rate()
+        return self._rates[i]
+
+    def total_rate(self) -> Tensor:
+        """The KL of all groups together `[K, B]`."""
+        total = self.rate(0)
+        for i in range(1, len(self.groups)):
+            total = total + self.rate(i)
+        return total
+
+    @property
+    def log_weight(self) -> Tensor:
+        r"""$\log p(x, z) - \log q(z \mid x)$ `[K, B]`: the log importance weight of each sample."""
+        weight = self.log_px
+        for group in self.groups:
+            weight = weight + group.log_p - group.log_q
+        return weight
+
+
+def infer(model: VAE, batch: Batch, samples: int = 1, fixed: Mapping[int, Tensor] | None = None) -> Trace:
+    """Draw the latents of a batch from the posterior and score the data.
+
+    Args:
+        model: the model.
+        batch: B data.
+        samples: K.
+        fixed: latents that are observed, by group: `[B, *event]` or `[K, B, *event]`. They add log p(z) and no log q.
+    """
+    fixed = fixed or {}
+    shape = (samples, len(batch))
+    features = model.encoder.features(batch)
+    state = model.prior.initial(shape, batch.condition, batch.x)
+    groups = []
+    for i in range(model.prior.latent.depth):
+        p = model.prior.group(i, state)
+        if i in fixed:
+            event = model.prior.latent.groups[i].shape
+            group = Group(fixed[i].expand(*shape, *event), p)
+        else:
+            q = model.posterior.group(i, features, state, p)
+            z, log_q, penalty = q.draw()
+            group = Group(z, p, q, penalty, log_q)
+        groups.append(group)
+        state = model.prior.advance(i, state, group.z)
+    likelihood = model.decoder.distribution(model.prior.readout(state), model.likelihood)
+    return Trace(batch, groups, likelihood)
+
+
+@dataclass(slots=True)
+class Generation:
+    """What `generate` yields.
+
+    Attributes:
+        zs: the latent groups, each `[N, *event]`.
+        likelihood: p(x | z), batch shape `(1, N)`.
+    """
+
+    zs: tuple[Tensor, ...]
+    likelihood: Distribution
+
+    @property
+    def mean(self) -> Tensor:
+        """E[x | z] `[N, *shape]`."""
+        return self.likelihood.mean[0]
+
+    def sample(self) -> Tensor:
+        """A draw from p(x | z) `[N, *shape]`."""
+        return self.likelihood.sample()[0]
+
+
+def generate(
+    model: VAE,
+    number: int,
+    temperature: float = 1.0,
+    fixed: Mapping[int, Tensor] | None = None,
+    condition: Tensor | None = None,
+) -> Generation:
+    """The loop of `infer` with the posterior left out.
+
+    Args:
+        model: the model.
+        number: N.
+        temperature: of each group's prior; 1 is the model itself.
+        fixed: latents to keep, by group, each `[N, *event]`.
+        condition: what the model is conditioned on, `[N, ...]`.
+    """
+    if not (math.isfinite(temperature) and temperature > 0):
+        raise ValueError(f"temperature must be a positive number, not {temperature}")
+    fixed = fixed or {}
+    state = model.prior.initial((1, number), condition)
+    with torch.no_grad():
+        for i in range(model.prior.latent.depth):
+            if i in fixed:
+                z = fixed[i].unsqueeze(0)
+            else:
+                p = model.prior.group(i, state).tempered(temperature)
+                z = p.expand(torch.Size((1, number))).sample()
+            state = model.prior.advance(i, state, z)
+        likelihood = model.decoder.distribution(model.prior.readout(state), model.likelihood)
+    return Generation(tuple(z[0] for z in state.zs), likelihood)

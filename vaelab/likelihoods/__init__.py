@@ -1,0 +1,5 @@
+"""Likelihoods: parameters to p(x | z)."""
+
+from vaelab.likelihoods.base import Likelihood
+
+__all__ = ["Likelihood"]

@@ -1,0 +1,89 @@
+"""The negative ELBO with any terms."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from vaelab.divergences import Divergence, DivergenceConfig
+from vaelab.errors import BuildError
+from vaelab.objectives.base import MODEL, Loss, Objective, ObjectiveConfig
+from vaelab.registry import DIVERGENCES, OBJECTIVES, ComponentConfig
+from vaelab.types import Batch, BuildContext, StepContext
+
+if TYPE_CHECKING:
+    from vaelab.model import VAE
+
+
+class ElboConfig(ObjectiveConfig):
+    """Arguments of the ELBO."""
+
+    kind: Literal["elbo"] = "elbo"
+
+    divergences: tuple[Annotated[ComponentConfig, DIVERGENCES], ...] = Field(("kl",))
+    """The terms beside the distortion."""
+
+
+@OBJECTIVES.register(ElboConfig)
+class Elbo(Objective[ElboConfig]):
+    r"""Distortion plus weighted divergences, $-\mathbb{E}_q \log p(x \mid z) + \sum_j w_j D_j$, averaged over K samples.
+
+    With the one term `kl` of weight 1 it is the negative ELBO. A divergence with an adversary adds a player.
+    """
+
+    def __init__(self, config: ElboConfig, context: BuildContext) -> None:
+        super().__init__(config, context)
+        built: list[Divergence[DivergenceConfig]] = [
+            DIVERGENCES.build(term, context) for term in config.divergences
+        ]
+        seen: dict[str, int] = {}
+        for divergence in built:
+            seen[divergence.name] = seen.get(divergence.name, 0) + 1
+            if seen[divergence.name] > 1:
+                divergence.name = f"{divergence.name}_{seen[divergence.name]}"
+        self.divergences = nn.ModuleList(built)
+
+    def forward(self, model: VAE, batch: Batch, context: StepContext) -> dict[str, Loss]:
+        trace = model.infer(batch, self.config.samples)
+        distortion = -trace.log_px.mean(0)
+        total, terms = distortion, {"distortion": distortion}
+        losses: dict[str, Loss] = {}
+        for divergence in self.divergences:
+            value: Tensor = divergence(trace, context)
+            total = total + divergence.weight(context) * value
+            terms[divergence.name] = value
+            if divergence.adversary is not None:
+                adversary_loss = divergence.adversary.loss(trace, context)
+                losses[divergence.name] = Loss(
+                    adversary_loss, {f"{divergence.name}/adversary": adversary_loss}
+                )
+        return {MODEL: Loss(total, {"loss": total, **terms}), **losses}
+
+    def players(self, model: VAE) -> dict[str, list[nn.Parameter]]:
+        adversaries = {
+            d.name: list(d.adversary.parameters()) for d in self.divergences if d.adversary is not None
+        }
+        theirs = {id(parameter) for parameters in adversaries.values() for parameter in parameters}
+        own = [parameter for parameter in self.parameters() if id(parameter) not in theirs]
+        return {MODEL: [*model.parameters(), *own], **adversaries}
+
+    def optimisers(self) -> dict[str, ComponentConfig]:
+        return {d.name: d.adversary.optimiser for d in self.divergences if d.adversary is not None}
+
+    def check(self, model: VAE, batch: Batch) -> None:
+        trace = model.infer(batch)
+        for divergence in self.divergences:
+            closed = [group.closed_rate() is not None for group in trace.groups]
+            if divergence.closed_form and not all(closed):
+                raise BuildError(
+                    f"divergence '{divergence.name}' wants the KL in closed form, and there is none between posterior "
+                    f"'{model.posterior.config.kind}' and prior '{model.prior.config.kind}' (latent group "
+                    f'{closed.index(False)}). Use "estimator": "auto" or "monte_carlo".'
+                )
+            if divergence.codes and all(group.penalty is None for group in trace.groups):
+                raise BuildError(
+                    f"divergence '{divergence.name}' weighs the penalty of discrete codes, and posterior "
+                    f"'{model.posterior.config.kind}' has none. Remove the term or use a posterior over codes."
+                )

@@ -1,0 +1,55 @@
+"""Base of the optimisers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Any, Generic, TypeVar
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from vaelab.registry import ComponentConfig
+from vaelab.schedules import Scalar, schedule
+from vaelab.types import StepContext
+
+
+class OptimiserConfig(ComponentConfig):
+    """Arguments that every optimiser has."""
+
+    lr: Scalar = Field(1e-3)
+    """Learning rate: a number or a schedule."""
+
+    weight_decay: float = Field(0.0, ge=0)
+    """Weight decay, as torch's optimiser of that name defines it."""
+
+
+C = TypeVar("C", bound=OptimiserConfig)
+
+
+class Optimiser(ABC, Generic[C]):
+    """A torch optimiser over one player's parameters, with its learning rate on a schedule."""
+
+    def __init__(self, config: C, parameters: Iterable[nn.Parameter]) -> None:
+        self.config = config
+        self.parameters = list(parameters)
+        self._lr = schedule(config.lr)
+        first = self._lr(StepContext())
+        self.torch = self.create(self.parameters, {"lr": first, "weight_decay": config.weight_decay})
+
+    @abstractmethod
+    def create(self, parameters: list[nn.Parameter], common: dict[str, Any]) -> torch.optim.Optimizer:
+        """The torch optimiser; `common` holds the learning rate and the weight decay."""
+
+    def step(self, context: StepContext) -> None:
+        """One step at the learning rate of the schedule."""
+        if not self._lr.constant:
+            for group in self.torch.param_groups:
+                group["lr"] = self._lr(context)
+        self.torch.step()
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the last step."""
+        return float(self.torch.param_groups[0]["lr"])

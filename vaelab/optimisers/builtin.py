@@ -1,0 +1,140 @@
+"""torch's optimisers by name."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from vaelab.optimisers.base import Optimiser, OptimiserConfig
+from vaelab.registry import OPTIMISERS
+
+
+class _AdamArguments(OptimiserConfig):
+    """Arguments of the Adam family."""
+
+    beta1: float = Field(0.9, ge=0, lt=1)
+    """Decay of the running mean of the gradient."""
+
+    beta2: float = Field(0.999, ge=0, lt=1)
+    """Decay of the running mean of its square."""
+
+    eps: float = Field(1e-8, gt=0)
+    """Added to the denominator."""
+
+    def adam(self) -> dict[str, Any]:
+        """The arguments by torch's names."""
+        return {"betas": (self.beta1, self.beta2), "eps": self.eps}
+
+
+class AdamConfig(_AdamArguments):
+    """Arguments of Adam."""
+
+    kind: Literal["adam"] = "adam"
+
+    amsgrad: bool = False
+    """Use the AMSGrad variant."""
+
+
+@OPTIMISERS.register(AdamConfig)
+class Adam(Optimiser[AdamConfig]):
+    """Adam (Kingma & Ba 2015), torch's fused kernel."""
+
+    def create(self, parameters: list[nn.Parameter], common: dict[str, Any]) -> torch.optim.Optimizer:
+        return torch.optim.Adam(
+            parameters, **common, **self.config.adam(), amsgrad=self.config.amsgrad, fused=True
+        )
+
+
+class AdamWConfig(_AdamArguments):
+    """Arguments of AdamW."""
+
+    kind: Literal["adamw"] = "adamw"
+
+    weight_decay: float = Field(0.01, ge=0)
+    """Decoupled weight decay."""
+
+
+@OPTIMISERS.register(AdamWConfig)
+class AdamW(Optimiser[AdamWConfig]):
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019), torch's fused kernel."""
+
+    def create(self, parameters: list[nn.Parameter], common: dict[str, Any]) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(parameters, **common, **self.config.adam(), fused=True)
+
+
+class AdamaxConfig(_AdamArguments):
+    """Arguments of Adamax."""
+
+    kind: Literal["adamax"] = "adamax"
+
+
+@OPTIMISERS.register(AdamaxConfig)
+class Adamax(Optimiser[AdamaxConfig]):
+    """Adam with the infinity norm (Kingma & Ba 2015, section 7.1), usual for deep hierarchies."""
+
+    def create(self, parameters: list[nn.Parameter], common: dict[str, Any]) -> torch.optim.Optimizer:
+        return torch.optim.Adamax(parameters, **common, **self.config.adam(), foreach=True)
+
+
+class RAdamConfig(_AdamArguments):
+    """Arguments of RAdam."""
+
+    kind: Literal["radam"] = "radam"
+
+
+@OPTIMISERS.register(RAdamConfig)
+class RAdam(Optimiser[RAdamConfig]):
+    """Rectified Adam (Liu et al. 2020)."""
+
+    def create(self, parameters: list[nn.Parameter], common: dict[str, Any]) -> torch.optim.Optimizer:
+        return torch.optim.RAdam(parameters, **common, **self.config.adam(), foreach=True)
+
+
+class RMSpropConfig(OptimiserConfig):
+    """Arguments of RMSprop."""
+
+    kind: Literal["rmsprop"] = "rmsprop"
+
+    alpha: float = Field(0.99, ge=0, lt=1)
+    """Decay of the running mean of the squared gradient."""
+
+    eps: float = Field(1e-8, gt=0)
+    """Added to the denominator."""
+
+    momentum: float = Field(0.0, ge=0)
+    """Momentum."""
+
+
+@OPTIMISERS.register(RMSpropConfig)
+class RMSprop(Optimiser[RMSpropConfig]):
+    """RMSprop (Tieleman & Hinton 2012)."""
+
+    def create(self, parameters: list[nn.Parameter], common: dict[str, Any]) -> torch.optim.Optimizer:
+        c = self.config
+        return torch.optim.RMSprop(
+            parameters, **common, alpha=c.alpha, eps=c.eps, momentum=c.momentum, foreach=True
+        )
+
+
+class SGDConfig(OptimiserConfig):
+    """Arguments of stochastic gradient descent."""
+
+    kind: Literal["sgd"] = "sgd"
+
+    momentum: float = Field(0.0, ge=0)
+    """Momentum."""
+
+    nesterov: bool = False
+    """Nesterov's momentum; needs a momentum above 0."""
+
+
+@OPTIMISERS.register(SGDConfig)
+class SGD(Optimiser[SGDConfig]):
+    """Stochastic gradient descent, with momentum."""
+
+    def create(self, parameters: list[nn.Parameter], common: dict[str, Any]) -> torch.optim.Optimizer:
+        c = self.config
+        return torch.optim.SGD(parameters, **common, momentum=c.momentum, nesterov=c.nesterov, fused=True)

@@ -1,0 +1,38 @@
+"""Standard normal prior."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from vaelab.distributions import StandardNormal
+from vaelab.priors.base import FlatPrior, LatentShape
+from vaelab.registry import PRIORS, ComponentConfig
+from vaelab.types import BuildContext
+
+
+class StandardNormalConfig(ComponentConfig):
+    """Arguments of the standard normal prior."""
+
+    kind: Literal["standard_normal"] = "standard_normal"
+
+    dim: LatentShape = 20
+    """Length of the latent vector, or [C, H, W] of a latent map."""
+
+    @classmethod
+    def example(cls) -> StandardNormalConfig:
+        return cls(dim=4)
+
+
+@PRIORS.register(StandardNormalConfig)
+class StandardNormalPrior(FlatPrior[StandardNormalConfig]):
+    r"""$p(z) = \mathcal{N}(0, I)$ (Kingma & Welling 2014)."""
+
+    def __init__(self, config: StandardNormalConfig, context: BuildContext) -> None:
+        super().__init__(config, context)
+        self.zeros: torch.Tensor
+        self.register_buffer("zeros", torch.zeros(self.shape), persistent=False)
+
+    def distribution(self) -> StandardNormal:
+        return StandardNormal(self.zeros, len(self.shape))

@@ -1,0 +1,191 @@
+"""The built-in schedules."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import Literal, Self
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from vaelab.registry import SCHEDULES, ComponentConfig
+from vaelab.schedules.base import Schedule, SpanConfig
+from vaelab.types import StepContext
+
+
+class ConstantConfig(ComponentConfig):
+    """A number; what a bare number in the JSON means."""
+
+    kind: Literal["constant"] = "constant"
+
+    value: float = 1.0
+    """The value."""
+
+
+@SCHEDULES.register(ConstantConfig)
+class Constant(Schedule[ConstantConfig]):
+    """The same value at each step. A bare number in the JSON means this."""
+
+    constant = True
+
+    def __call__(self, context: StepContext) -> float:
+        return self.config.value
+
+
+class LinearConfig(SpanConfig):
+    """From `start` to `end`."""
+
+    kind: Literal["linear"] = "linear"
+
+    start: float = 0.0
+    """Value at step 0."""
+
+    end: float = 1.0
+    """Value from the end of the span on."""
+
+
+@SCHEDULES.register(LinearConfig)
+class Linear(Schedule[LinearConfig]):
+    """A straight line from `start` to `end`, then `end`: the KL warm-up of Sønderby et al. (2016)."""
+
+    def __call__(self, context: StepContext) -> float:
+        c = self.config
+        t = min(1.0, context.step / c.span(context))
+        return c.start + (c.end - c.start) * t
+
+
+class CosineConfig(SpanConfig):
+    """From `start` to `end` along half a cosine, after an optional warm-up."""
+
+    kind: Literal["cosine"] = "cosine"
+
+    start: float = 1e-3
+    """Value after the warm-up."""
+
+    end: float = 0.0
+    """Value from the end of the span on."""
+
+    warmup_steps: int = Field(0, ge=0)
+    """Steps over which the value rises from 0 to `start` in a straight line; part of the span."""
+
+
+@SCHEDULES.register(CosineConfig)
+class Cosine(Schedule[CosineConfig]):
+    """Half a cosine from `start` to `end`, with a warm-up (Loshchilov & Hutter 2017, without restarts)."""
+
+    def __call__(self, context: StepContext) -> float:
+        c = self.config
+        if context.step < c.warmup_steps:
+            return c.start * (context.step + 1) / c.warmup_steps
+        length = max(1.0, c.span(context) - c.warmup_steps)
+        t = min(1.0, (context.step - c.warmup_steps) / length)
+        return c.end + 0.5 * (c.start - c.end) * (1 + math.cos(math.pi * t))
+
+
+class ExponentialConfig(SpanConfig):
+    """Multiplied by `factor` once a span."""
+
+    kind: Literal["exponential"] = "exponential"
+
+    start: float = 1e-3
+    """Value at step 0."""
+
+    factor: PositiveFloat = 0.1
+    """What one span multiplies the value by."""
+
+
+@SCHEDULES.register(ExponentialConfig)
+class Exponential(Schedule[ExponentialConfig]):
+    """Exponential decay, `start * factor ** (step / span)`."""
+
+    def __call__(self, context: StepContext) -> float:
+        return self.config.start * self.config.factor ** (context.step / self.config.span(context))
+
+
+class PiecewiseConfig(ComponentConfig):
+    """Constant pieces."""
+
+    kind: Literal["piecewise"] = "piecewise"
+
+    values: tuple[float, ...] = Field((1e-3, 1e-4), min_length=1)
+    """The values, one more than there are boundaries."""
+
+    boundaries: tuple[PositiveInt, ...] = (10,)
+    """Where the value changes, rising."""
+
+    unit: Literal["steps", "epochs"] = "epochs"
+    """What the boundaries count."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if len(self.values) != len(self.boundaries) + 1:
+            raise ValueError(f"{len(self.boundaries)} boundaries need {len(self.boundaries) + 1} values")
+        if any(a >= b for a, b in pairwise(self.boundaries)):
+            raise ValueError("boundaries must rise")
+        return self
+
+
+@SCHEDULES.register(PiecewiseConfig)
+class Piecewise(Schedule[PiecewiseConfig]):
+    """Constant pieces, such as the decay over 3^i epochs of Burda et al. (2016)."""
+
+    def __call__(self, context: StepContext) -> float:
+        unit = context.steps_per_epoch if self.config.unit == "epochs" else 1
+        passed = sum(context.step >= boundary * unit for boundary in self.config.boundaries)
+        return self.config.values[passed]
+
+
+class CyclicalConfig(SpanConfig):
+    """A ramp that repeats."""
+
+    kind: Literal["cyclical"] = "cyclical"
+
+    start: float = 0.0
+    """Value at the start of each cycle."""
+
+    end: float = 1.0
+    """Value from the end of each ramp."""
+
+    cycles: PositiveInt = 4
+    """Cycles in the span; after it the value stays at `end`."""
+
+    ramp: float = Field(0.5, gt=0, le=1)
+    """Part of a cycle that the ramp takes."""
+
+
+@SCHEDULES.register(CyclicalConfig)
+class Cyclical(Schedule[CyclicalConfig]):
+    """A linear ramp that starts anew each cycle (Fu et al. 2019)."""
+
+    def __call__(self, context: StepContext) -> float:
+        c = self.config
+        t = context.step / c.span(context)
+        if t >= 1:
+            return c.end
+        within = (t * c.cycles) % 1.0
+        return c.start + (c.end - c.start) * min(1.0, within / c.ramp)
+
+
+class SigmoidConfig(SpanConfig):
+    """A logistic curve over the span."""
+
+    kind: Literal["sigmoid"] = "sigmoid"
+
+    start: float = 0.0
+    """Value far before the middle of the span."""
+
+    end: float = 1.0
+    """Value far after it."""
+
+    steepness: PositiveFloat = 10.0
+    """Slope of the logistic curve, a span being 1."""
+
+
+@SCHEDULES.register(SigmoidConfig)
+class Sigmoid(Schedule[SigmoidConfig]):
+    """A logistic curve centred on the middle of the span (Bowman et al. 2016)."""
+
+    def __call__(self, context: StepContext) -> float:
+        c = self.config
+        t = context.step / c.span(context) - 0.5
+        return c.start + (c.end - c.start) / (1 + math.exp(-max(-700.0, c.steepness * t)))
