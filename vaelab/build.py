@@ -117,12 +117,13 @@ def _check(model: VAE, context: BuildContext) -> None:
         )
         if code.shape[2:] != context.readout_shape:
             raise BuildError(
-                f"{names['prior']} announced a readout of shape {context.readout_shape} and yields {tuple(code.shape[2:])}."
+                f"{names['prior']} announced a readout of shape {context.readout_shape} and yields "
+                f"{tuple(code.shape[2:])}."
             )
         if trace.likelihood.event_shape != context.data.shape:
             raise BuildError(
-                f"{names['decoder']} and {names['likelihood']} yield data of shape {tuple(trace.likelihood.event_shape)}, "
-                f"and the data have {context.data.shape}."
+                f"{names['decoder']} and {names['likelihood']} yield data of shape "
+                f"{tuple(trace.likelihood.event_shape)}, and the data have {context.data.shape}."
             )
         for what, value in (("log p(x | z)", trace.log_px), ("the rate", trace.total_rate())):
             if value.shape != (samples, 2):

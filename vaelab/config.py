@@ -36,6 +36,7 @@ from vaelab.registry import (
     PRIORS,
     TRACKERS,
     ComponentConfig,
+    default,
 )
 
 
@@ -89,7 +90,7 @@ class TrainingConfig(_Section):
     batch_size: PositiveInt = 64
     """Data a step."""
 
-    optimiser: Annotated[ComponentConfig, OPTIMISERS] = Field("adam")
+    optimiser: Annotated[ComponentConfig, OPTIMISERS] = default("adam")
     """Of the model; a second player brings its own."""
 
     gradient_clip: PositiveFloat | None = None
@@ -116,7 +117,7 @@ class TrainingConfig(_Section):
     validate_every: PositiveInt = 1
     """Epochs between two validations, where there are validation data."""
 
-    validation: tuple[Annotated[ComponentConfig, METRICS], ...] = Field(("negative_elbo",))
+    validation: tuple[Annotated[ComponentConfig, METRICS], ...] = default(("negative_elbo",))
     """Metrics of the validation data."""
 
     checkpoint_every: PositiveInt | None = None
@@ -135,12 +136,12 @@ class TrainingConfig(_Section):
 class EvaluationConfig(_Section):
     """What is measured and drawn after training, on the test data."""
 
-    metrics: tuple[Annotated[ComponentConfig, METRICS], ...] = Field(
+    metrics: tuple[Annotated[ComponentConfig, METRICS], ...] = default(
         ("negative_elbo", "importance_nll", "reconstruction", "active_units")
     )
     """Metrics of the test data."""
 
-    figures: tuple[Annotated[ComponentConfig, FIGURES], ...] = Field(
+    figures: tuple[Annotated[ComponentConfig, FIGURES], ...] = default(
         ("reconstructions", "samples", "traversals", "latents", "curves")
     )
     """Figures."""
@@ -179,7 +180,7 @@ class Experiment(_Section):
     model: ModelConfig
     """The model."""
 
-    objective: Annotated[ComponentConfig, OBJECTIVES] = Field("elbo")
+    objective: Annotated[ComponentConfig, OBJECTIVES] = default("elbo")
     """What is minimised."""
 
     training: TrainingConfig
@@ -250,9 +251,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
-        raise ConfigError(
-            f"{path}: not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
-        ) from error
+        raise ConfigError(f"{path}: not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: {error}") from error
 

@@ -61,9 +61,7 @@ class VAE(nn.Module):
         """One pass with the posterior; see `vaelab.inference.infer`."""
         return infer(self, batch, samples, fixed)
 
-    def generate(
-        self, number: int, temperature: float = 1.0, fixed: Mapping[int, Tensor] | None = None
-    ) -> Generation:
+    def generate(self, number: int, temperature: float = 1.0, fixed: Mapping[int, Tensor] | None = None) -> Generation:
         """One pass with the prior alone; see `vaelab.inference.generate`."""
         return generate(self, number, temperature, fixed)
 

@@ -42,7 +42,8 @@ def _import(module: str, what: str) -> None:
         raise
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"{what} cannot be imported: no module named '{error.name}'. Install it, or run from the folder that holds it."
+            f"{what} cannot be imported: no module named '{error.name}'. Install it, or run from the "
+            "folder that holds it."
         ) from error
     except Exception as error:
         raise ConfigError(f"{what} failed while it was imported: {type(error).__name__}: {error}") from error

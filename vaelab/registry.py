@@ -14,13 +14,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from vaelab.errors import RegistrationError
 
 T = TypeVar("T")
+
+
+def default(value: Any) -> Any:
+    """The default of a slot, written as it would stand in JSON; it is validated like any value."""
+    return Field(default=value)
+
 
 #: Key under which a slot's JSON schema names its family until `config.json_schema` resolves it.
 FAMILY_MARK = "x-vaelab-family"
@@ -42,7 +48,7 @@ class ComponentConfig(BaseModel):
     @classmethod
     def example(cls) -> Self:
         """A small valid config, used by the contract tests and by the docs."""
-        return cls()
+        return cls.model_validate({})
 
 
 @dataclass(frozen=True)
@@ -148,8 +154,6 @@ class Registry:
         hint = f" Did you mean '{near[0]}'?" if near else ""
         return f"unknown {self.family} kind '{kind}'.{hint} Known kinds: {known}."
 
-    # -- pydantic -----------------------------------------------------------------------------------------------
-
     def _validate(self, value: Any) -> ComponentConfig:
         self._discover()
         if isinstance(value, ComponentConfig):
@@ -193,9 +197,7 @@ class Registry:
             serialization=core_schema.plain_serializer_function_ser_schema(serialise, info_arg=True),
         )
 
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         # A family may hold a component with a slot of the same family (a hierarchy's top prior), so the schema of
         # the slot is a reference that config.json_schema resolves once for all, not an inlined oneOf.
         return {FAMILY_MARK: self.family}

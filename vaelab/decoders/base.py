@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -26,6 +26,6 @@ class Decoder(nn.Module, Generic[C]):
         """The likelihood's parameters."""
         raise NotImplementedError
 
-    def distribution(self, code: Tensor, likelihood: Likelihood) -> Distribution:
+    def distribution(self, code: Tensor, likelihood: Likelihood[Any]) -> Distribution:
         """p(x | z). An autoregressive decoder overrides this with a distribution that runs its network on x."""
         return likelihood(self(code))

@@ -37,8 +37,8 @@ class ConvDecoderConfig(ComponentConfig):
 class ConvDecoder(Decoder[ConvDecoderConfig]):
     """Transposed convolutions up to images of any size, the mirror image of the encoder `conv`.
 
-    A code that is a vector (or a sequence of them) is first spread over the coarsest map; a code that is a map enters at
-    the level that has its resolution.
+    A code that is a vector (or a sequence of them) is first spread over the coarsest map; a code that is a map enters
+    at the level that has its resolution.
     """
 
     def __init__(self, config: ConvDecoderConfig, context: BuildContext) -> None:

@@ -36,9 +36,7 @@ class MLPDecoder(Decoder[MLPDecoderConfig]):
     def __init__(self, config: MLPDecoderConfig, context: BuildContext) -> None:
         super().__init__(config, context)
         sizes = (numel(context.readout_shape), *config.hidden, numel(context.parameter_shape))
-        self.net = nn.Sequential(
-            *mlp(sizes, config.activation, last=False), Unflatten(context.parameter_shape)
-        )
+        self.net = nn.Sequential(*mlp(sizes, config.activation, last=False), Unflatten(context.parameter_shape))
 
     def forward(self, code: Tensor) -> Tensor:
         return self.net(code.flatten(2))

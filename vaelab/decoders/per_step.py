@@ -41,8 +41,8 @@ class PerStepDecoder(Decoder[PerStepDecoderConfig]):
         steps, size = sequence_shape(self.shape)
         if len(context.readout_shape) != 2 or context.readout_shape[0] != steps:
             raise BuildError(
-                f"decoder 'per_step' emits {steps} steps, one from each latent step, and {context.names['prior']} yields "
-                f"a code of shape {context.readout_shape}. Use a prior with {steps} steps such as 'markov_chain', or "
+                f"decoder 'per_step' emits {steps} steps, one from each latent step, and {context.names['prior']} "
+                f"yields a code of shape {context.readout_shape}. Use a prior with {steps} steps such as 'markov_chain', or "
                 "another decoder."
             )
         self.net = mlp((context.readout_shape[1], *config.hidden, size), config.activation, last=False)

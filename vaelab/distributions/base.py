@@ -10,6 +10,9 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution as TorchDistribution
 
+#: What torch takes for the shape of a sample.
+SampleShape = torch.Size | list[int] | tuple[int, ...]
+
 #: Maps a parameter tensor and the number of its trailing event axes to a new tensor.
 TensorMap = Callable[[Tensor, int], Tensor]
 
@@ -37,9 +40,7 @@ class Distribution(TorchDistribution):
 
     has_rsample = True
 
-    def __init__(
-        self, batch_shape: torch.Size | tuple[int, ...], event_shape: torch.Size | tuple[int, ...]
-    ) -> None:
+    def __init__(self, batch_shape: torch.Size | tuple[int, ...], event_shape: torch.Size | tuple[int, ...]) -> None:
         super().__init__(torch.Size(batch_shape), torch.Size(event_shape), validate_args=False)
 
     @abstractmethod
@@ -54,7 +55,7 @@ class Distribution(TorchDistribution):
         """The same distribution with its parameters cut from the graph (sticking the landing, DReG)."""
         return self.map(lambda tensor, event_ndim: tensor.detach())
 
-    def expand(self, batch_shape: torch.Size | tuple[int, ...], _instance: Any = None) -> Self:
+    def expand(self, batch_shape: SampleShape, _instance: Any = None) -> Self:
         """The same distribution with its parameters broadcast to `batch_shape`."""
 
         def expanded(tensor: Tensor, event_ndim: int) -> Tensor:
@@ -68,12 +69,12 @@ class Distribution(TorchDistribution):
             return self
         raise ValueError(f"{type(self).__name__} has no temperature; use temperature 1")
 
-    def sample(self, sample_shape: torch.Size | tuple[int, ...] = ()) -> Tensor:
+    def sample(self, sample_shape: SampleShape = ()) -> Tensor:
         """A sample without a gradient, `[*sample_shape, *batch, *event]`."""
         with torch.no_grad():
             return self.rsample(torch.Size(sample_shape))
 
-    def _shape(self, sample_shape: torch.Size | tuple[int, ...]) -> torch.Size:
+    def _shape(self, sample_shape: SampleShape) -> torch.Size:
         return torch.Size((*sample_shape, *self._batch_shape, *self._event_shape))
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.distributions import register_kl
 
-from vaelab.distributions.base import Distribution, Draw, TensorMap
+from vaelab.distributions.base import Distribution, Draw, SampleShape, TensorMap
 
 
 class QuantisedCodes(Distribution):
@@ -43,7 +43,7 @@ class QuantisedCodes(Distribution):
     def draw(self) -> Draw:
         return Draw(self.z, log_q=torch.zeros_like(self.penalty), penalty=self.penalty)
 
-    def rsample(self, sample_shape: torch.Size | tuple[int, ...] = ()) -> Tensor:
+    def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
         return self.z.expand(self._shape(sample_shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -86,11 +86,11 @@ class UniformCodes(Distribution):
         """$N\\log C$, the nats of one datum's codes."""
         return math.prod(self._event_shape[1:]) * math.log(self.codes)
 
-    def sample(self, sample_shape: torch.Size | tuple[int, ...] = ()) -> Tensor:
+    def sample(self, sample_shape: SampleShape = ()) -> Tensor:
         shape = (*sample_shape, *self._batch_shape, *self._event_shape[1:])
         return self.lookup(torch.randint(self.codes, shape, device=self.like.device))
 
-    def rsample(self, sample_shape: torch.Size | tuple[int, ...] = ()) -> Tensor:
+    def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
         raise NotImplementedError("codes have no pathwise gradient; use sample()")
 
     def log_prob(self, value: Tensor) -> Tensor:

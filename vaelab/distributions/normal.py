@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.distributions import register_kl
 
-from vaelab.distributions.base import Distribution, TensorMap, event_sum
+from vaelab.distributions.base import Distribution, SampleShape, TensorMap, event_sum
 
 _HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 
@@ -58,7 +58,7 @@ class DiagonalNormal(Distribution):
     def variance(self) -> Tensor:
         return self.scale.square()
 
-    def rsample(self, sample_shape: torch.Size | tuple[int, ...] = ()) -> Tensor:
+    def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
         noise = torch.randn(self._shape(sample_shape), dtype=self.loc.dtype, device=self.loc.device)
         return torch.addcmul(self.loc, self.scale, noise)
 
@@ -89,7 +89,7 @@ class StandardNormal(DiagonalNormal):
     def map(self, function: TensorMap) -> StandardNormal:
         return StandardNormal(function(self.loc, self.event_ndim), self.event_ndim)
 
-    def rsample(self, sample_shape: torch.Size | tuple[int, ...] = ()) -> Tensor:
+    def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
         return torch.randn(self._shape(sample_shape), dtype=self.loc.dtype, device=self.loc.device)
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -129,9 +129,7 @@ class Mixture(Distribution):
         self.logits = logits
 
     def map(self, function: TensorMap) -> Self:
-        return type(self)(
-            self.components.map(lambda tensor, n: function(tensor, n + 1)), function(self.logits, 1)
-        )
+        return type(self)(self.components.map(lambda tensor, n: function(tensor, n + 1)), function(self.logits, 1))
 
     @property
     def mean(self) -> Tensor:
@@ -139,7 +137,7 @@ class Mixture(Distribution):
         weights = weights.reshape(*weights.shape, *(1 for _ in self._event_shape))
         return (weights * self.components.mean).sum(-1 - len(self._event_shape))
 
-    def sample(self, sample_shape: torch.Size | tuple[int, ...] = ()) -> Tensor:
+    def sample(self, sample_shape: SampleShape = ()) -> Tensor:
         with torch.no_grad():
             shape = torch.Size((*sample_shape, *self._batch_shape))
             draws = self.components.sample(sample_shape)
@@ -149,7 +147,7 @@ class Mixture(Distribution):
             index = index.reshape(*shape, 1, *ones).expand(*shape, 1, *self._event_shape)
             return draws.gather(len(shape), index).squeeze(len(shape))
 
-    def rsample(self, sample_shape: torch.Size | tuple[int, ...] = ()) -> Tensor:
+    def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
         raise NotImplementedError("a mixture's choice of component has no pathwise gradient; use sample()")
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -191,6 +189,4 @@ class OptimalScaleNormal(Distribution):
         # a perfect reconstruction would make the density infinite
         log_scale = 0.5 * error.mean().clamp_min(1e-12).log()
         self.observe(log_scale.detach())
-        return -event_sum(
-            0.5 * error * (-2 * log_scale).exp() + log_scale + _HALF_LOG_TWO_PI, self.event_ndim
-        )
+        return -event_sum(0.5 * error * (-2 * log_scale).exp() + log_scale + _HALF_LOG_TWO_PI, self.event_ndim)

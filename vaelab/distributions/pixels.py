@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vaelab.distributions.base import Distribution, TensorMap, event_sum
+from vaelab.distributions.base import Distribution, SampleShape, TensorMap, event_sum
 
 # Below this |logit| the closed forms of the continuous Bernoulli cancel in float32, and their series is exact to 1e-7.
 _SERIES = 0.3
@@ -39,19 +39,17 @@ class Bernoulli(Distribution):
     def mean(self) -> Tensor:
         return self.logits.sigmoid()
 
-    def sample(self, sample_shape: torch.Size | tuple[int, ...] = ()) -> Tensor:
+    def sample(self, sample_shape: SampleShape = ()) -> Tensor:
         with torch.no_grad():
             return torch.bernoulli(self.logits.sigmoid().expand(self._shape(sample_shape)))
 
-    def rsample(self, sample_shape: torch.Size | tuple[int, ...] = ()) -> Tensor:
+    def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
         raise NotImplementedError("bits have no pathwise gradient; use sample()")
 
     def log_prob(self, value: Tensor) -> Tensor:
         if value.shape != self.logits.shape:
             value = value.expand_as(self.logits)
-        return -event_sum(
-            F.binary_cross_entropy_with_logits(self.logits, value, reduction="none"), self.event_ndim
-        )
+        return -event_sum(F.binary_cross_entropy_with_logits(self.logits, value, reduction="none"), self.event_ndim)
 
 
 class ContinuousBernoulli(Bernoulli):
@@ -80,11 +78,9 @@ class ContinuousBernoulli(Bernoulli):
         small, logits = self._away_from_zero()
         exact = 1 / -torch.expm1(-logits) - 1 / logits
         cube = self.logits.square() * self.logits
-        return torch.where(
-            small, 0.5 + self.logits / 12 - cube / 720 + cube * self.logits.square() / 30240, exact
-        )
+        return torch.where(small, 0.5 + self.logits / 12 - cube / 720 + cube * self.logits.square() / 30240, exact)
 
-    def rsample(self, sample_shape: torch.Size | tuple[int, ...] = ()) -> Tensor:
+    def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
         """By the inverse distribution function, $x = \\log(1 + u(e^\\ell - 1))/\\ell$."""
         u = torch.rand(self._shape(sample_shape), dtype=self.logits.dtype, device=self.logits.device)
         small, logits = self._away_from_zero(_SAMPLE_SERIES)
@@ -95,7 +91,7 @@ class ContinuousBernoulli(Bernoulli):
         near = u + 0.5 * self.logits * u * (1 - u)
         return torch.where(small, near, draw).clamp(0, 1)
 
-    def sample(self, sample_shape: torch.Size | tuple[int, ...] = ()) -> Tensor:
+    def sample(self, sample_shape: SampleShape = ()) -> Tensor:
         return Distribution.sample(self, sample_shape)
 
     def log_prob(self, value: Tensor) -> Tensor:

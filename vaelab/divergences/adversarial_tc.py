@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import PositiveInt
 from torch import Tensor
 from torch.nn import functional as F
 
 from vaelab.divergences.base import Adversary, Divergence, DivergenceConfig
 from vaelab.inference import Trace
 from vaelab.nets import mlp
-from vaelab.registry import DIVERGENCES, OPTIMISERS, ComponentConfig
+from vaelab.registry import DIVERGENCES, OPTIMISERS, ComponentConfig, default
 from vaelab.schedules import Scalar
 from vaelab.types import BuildContext, StepContext, numel
 
@@ -22,13 +22,13 @@ class AdversarialTCConfig(DivergenceConfig):
 
     kind: Literal["adversarial_tc"] = "adversarial_tc"
 
-    weight: Scalar = Field(10.0)
+    weight: Scalar = default(10.0)
     """Gamma: a number or a schedule."""
 
     hidden: tuple[PositiveInt, ...] = (1000, 1000, 1000, 1000, 1000)
     """Widths of the discriminator."""
 
-    optimiser: Annotated[ComponentConfig, OPTIMISERS] = Field(
+    optimiser: Annotated[ComponentConfig, OPTIMISERS] = default(
         {"kind": "adam", "lr": 1e-4, "beta1": 0.5, "beta2": 0.9}
     )
     """The discriminator's optimiser."""
@@ -60,9 +60,7 @@ class AdversarialTC(Divergence[AdversarialTCConfig]):
     def __init__(self, config: AdversarialTCConfig, context: BuildContext) -> None:
         super().__init__(config, context)
         size = sum(numel(group.shape) for group in context.latent.groups)
-        self.adversary = _Discriminator(
-            mlp((size, *config.hidden, 1), "leaky_relu", last=False), config.optimiser
-        )
+        self.adversary = _Discriminator(mlp((size, *config.hidden, 1), "leaky_relu", last=False), config.optimiser)
 
     def forward(self, trace: Trace, context: StepContext) -> Tensor:
         assert self.adversary is not None

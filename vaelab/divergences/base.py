@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Generic, TypeVar
 
 from jaxtyping import Float
-from pydantic import Field
 from torch import Tensor, nn
 
 from vaelab.inference import Trace
-from vaelab.registry import ComponentConfig
+from vaelab.registry import ComponentConfig, default
 from vaelab.schedules import Scalar, schedule
 from vaelab.types import BuildContext, StepContext
 
@@ -17,7 +16,7 @@ from vaelab.types import BuildContext, StepContext
 class DivergenceConfig(ComponentConfig):
     """Arguments that every term has."""
 
-    weight: Scalar = Field(1.0)
+    weight: Scalar = default(1.0)
     """What the term is multiplied by: a number or a schedule."""
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from pydantic import Field, PositiveFloat
+from pydantic import PositiveFloat
 from torch import Tensor
 
 from vaelab.divergences.base import Divergence, DivergenceConfig
 from vaelab.inference import Trace
-from vaelab.registry import DIVERGENCES
+from vaelab.registry import DIVERGENCES, default
 from vaelab.schedules import Scalar, schedule
 from vaelab.types import BuildContext, StepContext
 
@@ -37,10 +37,7 @@ class KL(Divergence[KLConfig]):
         self.closed_form = config.estimator == "closed"
 
     def forward(self, trace: Trace, context: StepContext) -> Tensor:
-        if self.config.estimator == "monte_carlo":
-            rate = trace.log_px - trace.log_weight
-        else:
-            rate = trace.total_rate()
+        rate = trace.log_px - trace.log_weight if self.config.estimator == "monte_carlo" else trace.total_rate()
         return rate.mean(0)
 
 
@@ -49,10 +46,10 @@ class CapacityConfig(DivergenceConfig):
 
     kind: Literal["capacity"] = "capacity"
 
-    weight: Scalar = Field(100.0)
+    weight: Scalar = default(100.0)
     """Gamma: a number or a schedule."""
 
-    capacity: Scalar = Field({"kind": "linear", "start": 0.0, "end": 25.0})
+    capacity: Scalar = default({"kind": "linear", "start": 0.0, "end": 25.0})
     """C in nats: a number or a schedule."""
 
 

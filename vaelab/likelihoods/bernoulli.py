@@ -31,14 +31,14 @@ class BernoulliLikelihood(Likelihood[BernoulliConfig]):
         super().__init__(config, context)
         if context.data.values == "real":
             raise BuildError(
-                "likelihood 'bernoulli' needs data in [0, 1], and the data set declares real numbers. Use the likelihood "
-                "'normal'."
+                "likelihood 'bernoulli' needs data in [0, 1], and the data set declares real numbers. Use "
+                "the likelihood 'normal'."
             )
         if context.data.values == "unit" and not config.grey:
             raise BuildError(
-                'likelihood \'bernoulli\' needs bits, and the data are grey levels (data "binarisation": "none"). Set the '
-                'data\'s binarisation to "dynamic", "static" or "threshold"; or the likelihood\'s "grey" to true, which '
-                "makes the term a cross-entropy; or use 'continuous_bernoulli'."
+                'likelihood \'bernoulli\' needs bits, and the data are grey levels (data "binarisation": "none"). Set '
+                'the data\'s binarisation to "dynamic", "static" or "threshold"; or the likelihood\'s "grey" to true, '
+                "which makes the term a cross-entropy; or use 'continuous_bernoulli'."
             )
 
     def forward(self, parameters: Tensor) -> Bernoulli:
@@ -59,8 +59,8 @@ class ContinuousBernoulliLikelihood(Likelihood[ContinuousBernoulliConfig]):
         super().__init__(config, context)
         if context.data.values == "real":
             raise BuildError(
-                "likelihood 'continuous_bernoulli' needs data in [0, 1], and the data set declares real numbers. Use the "
-                "likelihood 'normal'."
+                "likelihood 'continuous_bernoulli' needs data in [0, 1], and the data set declares real numbers. Use "
+                "the likelihood 'normal'."
             )
 
     def forward(self, parameters: Tensor) -> ContinuousBernoulli:

@@ -33,8 +33,8 @@ class NormalConfig(ComponentConfig):
 class NormalLikelihood(Likelihood[NormalConfig]):
     r"""$p(x \mid z) = \mathcal{N}(x; \mu(z), \sigma^2 I)$, with sigma fixed, learned, per pixel or optimal.
 
-    `optimal` is the sigma-VAE of Rybkin et al. (2021, section 3.2): while training, sigma^2 is the mean squared error of
-    the batch. To stay a density it must not look at the datum that is scored, so evaluation uses the running mean.
+    `optimal` is the sigma-VAE of Rybkin et al. (2021, section 3.2): while training, sigma^2 is the mean squared error
+    of the batch. To stay a density it must not look at the datum that is scored, so evaluation uses the running mean.
     """
 
     def __init__(self, config: NormalConfig, context: BuildContext) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Literal
 
@@ -34,7 +35,7 @@ def activation(name: Activation) -> nn.Module:
 def mlp(sizes: Sequence[int], act: Activation, *, last: bool) -> nn.Sequential:
     """Linear layers of these sizes with the activation between them, and after the last one if `last`."""
     layers: list[nn.Module] = []
-    for i, (fan_in, fan_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for i, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
         layers.append(nn.Linear(fan_in, fan_out))
         if last or i < len(sizes) - 2:
             layers.append(activation(act))
@@ -49,7 +50,7 @@ class Unflatten(nn.Module):
         self.shape = shape
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, self.shape)
+        return x.reshape(*x.shape[:-1], *self.shape)
 
 
 class _OnMaps(nn.Module):
@@ -157,15 +158,10 @@ class Head(nn.Module):
         parts = []
         if features is not None:
             features = features.unsqueeze(0)
-            parts.append(
-                features if context is None else features.expand(context.shape[0], *features.shape[1:])
-            )
+            parts.append(features if context is None else features.expand(context.shape[0], *features.shape[1:]))
         if context is not None:
             parts.append(context)
-        if self.flat:
-            parts = [part.flatten(2) for part in parts]
-        else:
-            parts = [self._resized(part) for part in parts]
+        parts = [part.flatten(2) for part in parts] if self.flat else [self._resized(part) for part in parts]
         joined = parts[0] if len(parts) == 1 else torch.cat(parts, 2)
         return self.net(joined)
 

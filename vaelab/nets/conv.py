@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from torch import Tensor, nn
@@ -53,15 +54,13 @@ class ConvUp(nn.Sequential):
         widths = [*channels, target[0]]
         # a finer start than the coarsest level needs fewer doublings: the first layers keep the resolution
         keep = len(channels) - level
-        for i, (fan_in, fan_out) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+        for i, (fan_in, fan_out) in enumerate(itertools.pairwise(widths)):
             if i < keep:
                 layers.append(nn.Conv2d(fan_in, fan_out, 3, padding=1))
             else:
                 now, then = sizes[len(channels) - i], sizes[len(channels) - i - 1]
                 padding = (then[0] - (2 * now[0] - 1), then[1] - (2 * now[1] - 1))
-                layers.append(
-                    nn.ConvTranspose2d(fan_in, fan_out, 3, stride=2, padding=1, output_padding=padding)
-                )
+                layers.append(nn.ConvTranspose2d(fan_in, fan_out, 3, stride=2, padding=1, output_padding=padding))
             layers.append(act())
         super().__init__(*layers[:-1])
 

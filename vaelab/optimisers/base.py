@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from vaelab.registry import ComponentConfig
+from vaelab.registry import ComponentConfig, default
 from vaelab.schedules import Scalar, schedule
 from vaelab.types import StepContext
 
@@ -18,7 +18,7 @@ from vaelab.types import StepContext
 class OptimiserConfig(ComponentConfig):
     """Arguments that every optimiser has."""
 
-    lr: Scalar = Field(1e-3)
+    lr: Scalar = default(1e-3)
     """Learning rate: a number or a schedule."""
 
     weight_decay: float = Field(0.0, ge=0)

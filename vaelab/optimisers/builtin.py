@@ -43,9 +43,7 @@ class Adam(Optimiser[AdamConfig]):
     """Adam (Kingma & Ba 2015), torch's fused kernel."""
 
     def create(self, parameters: list[nn.Parameter], common: dict[str, Any]) -> torch.optim.Optimizer:
-        return torch.optim.Adam(
-            parameters, **common, **self.config.adam(), amsgrad=self.config.amsgrad, fused=True
-        )
+        return torch.optim.Adam(parameters, **common, **self.config.adam(), amsgrad=self.config.amsgrad, fused=True)
 
 
 class AdamWConfig(_AdamArguments):
@@ -114,9 +112,7 @@ class RMSprop(Optimiser[RMSpropConfig]):
 
     def create(self, parameters: list[nn.Parameter], common: dict[str, Any]) -> torch.optim.Optimizer:
         c = self.config
-        return torch.optim.RMSprop(
-            parameters, **common, alpha=c.alpha, eps=c.eps, momentum=c.momentum, foreach=True
-        )
+        return torch.optim.RMSprop(parameters, **common, alpha=c.alpha, eps=c.eps, momentum=c.momentum, foreach=True)
 
 
 class SGDConfig(OptimiserConfig):

@@ -61,9 +61,7 @@ class Posterior(nn.Module, Generic[C]):
                 f"yield features of one shape, not {sorted(set(shapes))}."
             )
         heads = self.specs[:1] if self.shared else self.specs
-        self.heads = nn.ModuleList(
-            self.head(shapes[min(i, len(shapes) - 1)], spec) for i, spec in enumerate(heads)
-        )
+        self.heads = nn.ModuleList(self.head(shapes[min(i, len(shapes) - 1)], spec) for i, spec in enumerate(heads))
 
     def head(self, feature_shape: Shape, spec: GroupSpec) -> nn.Module:
         """The network from features and context to `[K, B, multiplicity * C, ...]` parameters."""
@@ -74,9 +72,7 @@ class Posterior(nn.Module, Generic[C]):
         """q of one group from its parameters `[K or 1, B, multiplicity * C, ...]`; chunk them along axis 2."""
         raise NotImplementedError
 
-    def group(
-        self, i: int, features: tuple[Tensor, ...], state: State, p: Distribution | None
-    ) -> Distribution:
+    def group(self, i: int, features: tuple[Tensor, ...], state: State, p: Distribution | None) -> Distribution:
         """q(z_i | z_<i, x), of batch shape `(K, B)`. `p` is the group's prior, for those who depend on it, and
         None where the caller is itself a prior made of posteriors."""
         feature = features[0 if self.single_feature else i]

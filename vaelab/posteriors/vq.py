@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from einops import rearrange
@@ -55,9 +55,7 @@ class VQPosterior(Posterior[VQConfig]):
             for spec in (self.specs[:1] if self.shared else self.specs)
         )
 
-    def group(
-        self, i: int, features: tuple[Tensor, ...], state: State, p: Distribution | None
-    ) -> Distribution:
+    def group(self, i: int, features: tuple[Tensor, ...], state: State, p: Distribution | None) -> Distribution:
         feature = features[0 if self.single_feature else i]
         z_e = self.heads[0 if self.shared else i](feature, state.hidden)
         # the choice is deterministic: where nothing differs between samples, one is computed and shared
@@ -77,5 +75,5 @@ class VQPosterior(Posterior[VQConfig]):
     def lookup(self, i: int, index: Tensor) -> Tensor:
         """Code vectors `[*, D, *positions]` of indices `[*, *positions]`."""
         book = self.books[0 if self.shared else i]
-        vectors: Tensor = book.codebook[index]
+        vectors = cast("Tensor", book.codebook)[index]
         return torch.movedim(vectors, -1, -1 - len(self.specs[i].shape[1:]))

@@ -37,9 +37,7 @@ class Prior(nn.Module, Generic[C]):
         super().__init__()
         self.config = config
 
-    def initial(
-        self, batch_shape: tuple[int, int], condition: Tensor | None = None, x: Tensor | None = None
-    ) -> State:
+    def initial(self, batch_shape: tuple[int, int], condition: Tensor | None = None, x: Tensor | None = None) -> State:
         """The state before the first group; `x` is given in `infer` and None in `generate`."""
         return State(batch_shape, condition=condition, x=x)
 

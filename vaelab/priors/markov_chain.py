@@ -56,9 +56,7 @@ class MarkovChain(Prior[MarkovChainConfig]):
         nn.init.zeros_(self.linear.bias)
         self.log_scale = nn.Linear(config.dim, config.dim)
 
-    def initial(
-        self, batch_shape: tuple[int, int], condition: Tensor | None = None, x: Tensor | None = None
-    ) -> State:
+    def initial(self, batch_shape: tuple[int, int], condition: Tensor | None = None, x: Tensor | None = None) -> State:
         return State(batch_shape, hidden=self.start.expand(*batch_shape, -1), condition=condition, x=x)
 
     def group(self, i: int, state: State) -> DiagonalNormal:

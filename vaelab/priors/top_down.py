@@ -11,7 +11,7 @@ from vaelab.distributions import DiagonalNormal, Distribution
 from vaelab.errors import BuildError
 from vaelab.nets import Activation, Head, connect
 from vaelab.priors.base import LatentShape, Prior, as_shape
-from vaelab.registry import PRIORS, ComponentConfig
+from vaelab.registry import PRIORS, ComponentConfig, default
 from vaelab.types import BuildContext, GroupSpec, LatentSpec, Shape, State
 
 
@@ -20,7 +20,7 @@ class TopDownConfig(ComponentConfig):
 
     kind: Literal["top_down"] = "top_down"
 
-    top: Annotated[ComponentConfig, PRIORS] = Field("standard_normal")
+    top: Annotated[ComponentConfig, PRIORS] = default("standard_normal")
     """Prior of the first group: any prior with one group."""
 
     groups: tuple[LatentShape, ...] = Field((20,), min_length=1)
@@ -71,12 +71,10 @@ class TopDown(Prior[TopDownConfig]):
         # transitions[i] leads from the features that hold z_i to those that group i + 1 sees
         sources = [shapes[0], *features[:-1]]
         self.transitions = nn.ModuleList(
-            connect(source, target, config.activation, hidden)
-            for source, target in zip(sources, features, strict=True)
+            connect(source, target, config.activation, hidden) for source, target in zip(sources, features, strict=True)
         )
         self.heads = nn.ModuleList(
-            Head(None, f, (2 * s[0], *s[1:]), act=config.activation)
-            for s, f in zip(shapes[1:], features, strict=True)
+            Head(None, f, (2 * s[0], *s[1:]), act=config.activation) for s, f in zip(shapes[1:], features, strict=True)
         )
         self.merges = nn.ModuleList(connect(s, f) for s, f in zip(shapes[1:], features, strict=True))
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 from pydantic import PositiveInt
-from torch import nn
+from torch import Tensor, nn
 
 from vaelab.distributions import Mixture
 from vaelab.priors.base import FlatPrior, LatentShape
@@ -52,7 +52,7 @@ class VampPrior(FlatPrior[VampPriorConfig]):
 
     def distribution(self) -> Mixture:
         model = self.context.model
-        u = self.pseudo_inputs
+        u: Tensor = self.pseudo_inputs
         if self.context.data.values != "real":
             u = u.clamp(0, 1)
         state = State((1, len(u)))
