@@ -1,1 +1,54 @@
-"""vaelab."""
+"""vaelab: variational autoencoders composed from validated JSON.
+
+The names below are loaded when they are used, so that `import vaelab` does not import torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vaelab.build import build_model
+    from vaelab.config import Experiment, load_experiment, parse_experiment
+    from vaelab.errors import VaelabError
+    from vaelab.experiment import evaluate_run, resume, train
+    from vaelab.model import VAE
+    from vaelab.runs import Run, load_run
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "VAE",
+    "Experiment",
+    "Run",
+    "VaelabError",
+    "build_model",
+    "evaluate_run",
+    "load_experiment",
+    "load_run",
+    "parse_experiment",
+    "resume",
+    "train",
+]
+
+_HOMES = {
+    "VAE": "model",
+    "Experiment": "config",
+    "Run": "runs",
+    "VaelabError": "errors",
+    "build_model": "build",
+    "evaluate_run": "experiment",
+    "load_experiment": "config",
+    "load_run": "runs",
+    "parse_experiment": "config",
+    "resume": "experiment",
+    "train": "experiment",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'vaelab' has no attribute '{name}'")
+    from importlib import import_module
+
+    return getattr(import_module(f"vaelab.{_HOMES[name]}"), name)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
+from vaelab.datasets import array_files
 from vaelab.datasets.arrays import Arrays, ArraysConfig
 from vaelab.errors import BuildError, DataError
 from vaelab.types import DataSpec
@@ -42,7 +43,7 @@ def test_pictures_with_labels(tmp_path, suffix):
     x, y = all_data(splits)
     # each datum is there once, in its scale and with its own label
     for picture, label in zip(x, y, strict=True):
-        (found,) = np.flatnonzero((BYTES == np.round(picture[0].numpy() * 255)).all(axis=(1, 2)))
+        (found,) = np.flatnonzero((np.round(picture[0].numpy() * 255) == BYTES).all(axis=(1, 2)))
         assert label == LABELS[found]
     assert len(x.flatten(1).unique(dim=0)) == 40
     assert len(splits.provenance["files"][path]) == 64
@@ -225,7 +226,7 @@ class _Payload:
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz"])
-def test_pickled_objects_are_refused_and_not_run(tmp_path, suffix):
+def test_pickled_objects_are_refused_and_not_run(tmp_path, suffix, monkeypatch):
     trace = tmp_path / "ran"
     array = np.empty((2, 2), dtype=object)
     array.fill(_Payload(str(trace)))
@@ -233,6 +234,10 @@ def test_pickled_objects_are_refused_and_not_run(tmp_path, suffix):
     for config in (ArraysConfig(path=path), ArraysConfig(path=path, shape=(2,))):
         with pytest.raises(DataError, match="unpickled"):
             Arrays(config).load()
+    # not even when the header hides what follows
+    monkeypatch.setattr(array_files, "header", lambda *arguments: array_files.Header((2, 2), "float"))
+    with pytest.raises(DataError, match="allow_pickle"):
+        array_files.read(Path(path), "x")
     assert not trace.exists()
     # the payload would have run
     np.load(path, allow_pickle=True)["x" if suffix == ".npz" else ...]

@@ -144,7 +144,7 @@ def test_a_name_server_that_hangs_does_not_hang(nowhere, tmp_path, monkeypatch):
     monkeypatch.setattr(socket, "create_connection", hang)
     start = time.monotonic()
     urls = tuple(f"http://mirror{i}.invalid/a.bin" for i in range(10))
-    with pytest.raises(DownloadError, match="mirror9.*no connection within 0.2 s"):
+    with pytest.raises(DownloadError, match=r"mirror9.*no connection within 0\.2 s"):
         download([Remote("a.bin", "0" * 32, urls)], tmp_path)
     assert time.monotonic() - start < 1.5  # one time-out, not ten
     asleep.set()

@@ -90,9 +90,9 @@ def read(path: Path, key: str) -> Tensor:
         opened = np.load(path, allow_pickle=False)
         array = opened if isinstance(opened, np.ndarray) else opened[key]
         # through numpy's own cast, because torch knows neither foreign byte orders nor all unsigned types
-        return torch.from_numpy(
-            np.ascontiguousarray(array).astype(str(to).removeprefix("torch."), copy=False)
-        )
+        with np.errstate(over="ignore"):  # what becomes infinite is refused by the reader of the tensor
+            cast = np.ascontiguousarray(array).astype(str(to).removeprefix("torch."), copy=False)
+        return torch.from_numpy(cast)
 
 
 def _require(path: Path, key: str) -> None:

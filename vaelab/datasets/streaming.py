@@ -76,7 +76,7 @@ class _Chunks(TorchDataset["Tensor | str"]):
         self._rows = rows
         self._binariser = binariser
 
-    def __getitem__(self, positions: Tensor) -> Tensor | str:
+    def __getitem__(self, positions: list[int]) -> Tensor | str:
         rows = self._rows[positions]
         try:
             flat = torch.stack([self._reader.read(row).flatten() for row in rows.tolist()])
@@ -122,7 +122,7 @@ class StreamingSplit:
     def fetch(self, index: Tensor) -> Batch:
         """The data at these positions (`[B]`, int64), read in this process."""
         index = index.cpu()
-        return self._batch(index, self._chunks[index])
+        return self._batch(index, self._chunks[index.tolist()])
 
     def batches(self, order: Tensor, batch_size: int) -> Iterator[Batch]:
         """The data in exactly this order, read ahead by the workers; the last batch may be smaller."""
@@ -131,7 +131,7 @@ class StreamingSplit:
         positions = list(torch.split(order.cpu(), batch_size))
         loader: DataLoader[Tensor | str] = DataLoader(
             self._chunks,
-            sampler=positions,
+            sampler=[index.tolist() for index in positions],
             batch_size=None,
             collate_fn=_unchanged,
             num_workers=min(self._part.workers, len(positions)),

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import torch
+from torch import Tensor
 
+from vaelab.errors import ConfigError, DataError
 from vaelab.model import VAE
 from vaelab.registry import METRICS, ComponentConfig
 from vaelab.types import Batch, Split
+
+Better = Literal["lower", "higher"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,22 @@ class Value:
     value: float
     stderr: float | None = None
     unit: str = "nats"
-    better: str | None = None
+    better: Better | None = None
+
+
+def averaged(terms: Iterable[Tensor], unit: str = "nats", better: Better | None = None) -> Value:
+    """The mean of one number a datum, with its standard error $s / \\sqrt{N}$.
+
+    Args:
+        terms: `[B]` of each batch. A smaller last batch weighs no more than its data do.
+        unit: of the number.
+        better: which direction is better.
+    """
+    everything = torch.cat([term.cpu().double() for term in terms])
+    number = len(everything)
+    # one datum has a mean and no standard error
+    stderr = float(everything.std()) / math.sqrt(number) if number > 1 else None
+    return Value(float(everything.mean()), stderr, unit, better)
 
 
 @dataclass(frozen=True)
@@ -51,6 +71,11 @@ class EvaluationContext:
         number = len(split) if self.limit is None else min(self.limit, len(split))
         return split.batches(torch.arange(number), self.batch_size)
 
+    def limited(self, limit: int | None) -> EvaluationContext:
+        """The same context, restricted to the first `limit` data as well."""
+        limits = [number for number in (self.limit, limit) if number is not None]
+        return EvaluationContext(self.batch_size, self.seed, min(limits) if limits else None)
+
 
 C = TypeVar("C", bound=ComponentConfig)
 
@@ -63,18 +88,32 @@ class Metric(ABC, Generic[C]):
 
     @abstractmethod
     def evaluate(self, model: VAE, split: Split, context: EvaluationContext) -> dict[str, Value]:
-        """The numbers. Called without gradients, in evaluation mode, with the random state seeded."""
+        """The numbers; none where the model has no such thing.
+
+        Called without gradients, in evaluation mode, with the random state seeded and the split on the model's device.
+        """
 
 
 def measure(
     metrics: Iterable[ComponentConfig], model: VAE, split: Split, context: EvaluationContext
 ) -> dict[str, Value]:
-    """All metrics on one split. Neither the model's mode nor any random state is changed by it."""
+    """All metrics on one split. Neither the model's mode nor any random state is changed by it.
+
+    Raises:
+        DataError: the split is empty.
+        ConfigError: two metrics yield a value of the same name.
+    """
+    if len(split) == 0:
+        raise DataError("there is nothing to evaluate on: the split is empty")
+    split = split.to(model.device)
     values: dict[str, Value] = {}
     for config in metrics:
         metric: Metric[Any] = METRICS.build(config)
         with model.evaluating(), torch.no_grad(), seeded(context.seed):
-            values |= metric.evaluate(model, split, context)
+            found = metric.evaluate(model, split, context)
+        if taken := sorted(values.keys() & found.keys()):
+            raise ConfigError(f"metric '{config.kind}' and one before it both yield '{taken[0]}'; remove one of the two")
+        values |= found
     return values
 
 

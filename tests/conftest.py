@@ -1,0 +1,68 @@
+"""What all tests share: shape checks, seeds and a tiny data set."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+# A test's matrices are tiny: threads cost more than they give, and the machine may be shared.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import pytest
+import shape_checks
+import torch
+from hypothesis import settings
+from jaxtyping import install_import_hook
+
+# before the first import of vaelab; see `shape_checks.checked` for why it is not beartype itself
+install_import_hook("vaelab", f"{shape_checks.__name__}.checked")
+
+from vaelab.datasets.memory import MemorySplit  # noqa: E402
+from vaelab.types import DataSpec, DataSplits, Shape, Values  # noqa: E402
+
+torch.set_num_threads(1)
+settings.register_profile("vaelab", deadline=None, derandomize=True, max_examples=60)
+settings.load_profile("vaelab")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _shapes_of_overrides() -> None:
+    from vaelab.decoders import Decoder
+    from vaelab.divergences import Adversary, Divergence
+    from vaelab.encoders import Encoder
+    from vaelab.registry import DECODERS, DIVERGENCES, ENCODERS
+
+    for registry in (DECODERS, DIVERGENCES, ENCODERS):
+        len(registry)  # imports the built-in components
+    for base in (Encoder, Decoder, Divergence, Adversary):
+        shape_checks.enforce_inherited(base)
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+    np.random.seed(0)
+
+
+def make_splits(
+    shape: Shape = (1, 8, 8), values: Values = "binary", number: int = 48, classes: int | None = 3
+) -> DataSplits:
+    """Three splits of made-up data that lie in memory; no two are the same."""
+    generator = torch.Generator().manual_seed(1)
+    spec = DataSpec(shape, values, classes)
+
+    def split(count: int) -> MemorySplit:
+        x = torch.rand(count, int(np.prod(shape)), generator=generator)
+        if values == "binary":
+            x = x.round()
+        y = None if classes is None else torch.randint(classes, (count,), generator=generator)
+        return MemorySplit(spec, x, y)
+
+    return DataSplits(split(number), split(number // 2), split(number // 2), {"source": "made up"})
+
+
+@pytest.fixture
+def tiny_splits() -> Callable[..., DataSplits]:
+    """Makes small splits in memory: `tiny_splits((1, 8, 8), "binary", 48)`."""
+    return make_splits

@@ -1,0 +1,270 @@
+"""From an experiment to a trained, evaluated and pictured model."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from vaelab.build import build
+from vaelab.config import Experiment, load_experiment
+from vaelab.datasets import Dataset
+from vaelab.errors import RunError, VaelabError
+from vaelab.evaluation import Evaluation, draw, evaluate
+from vaelab.files import write_json
+from vaelab.model import VAE
+from vaelab.provenance import config_hash, environment, peak_memory
+from vaelab.registry import DATASETS, TRACKERS
+from vaelab.runs import Run, RunDirectory, load_data, load_run, resolve_device
+from vaelab.trackers import RunInfo, Tracker
+from vaelab.training import Interrupted, Trainer
+from vaelab.training.checkpoint import save_weights
+from vaelab.training.progress import TrainingProgress
+
+
+def train(
+    experiment: Experiment | str | Path | Mapping[str, Any],
+    out: str | Path = "runs",
+    *,
+    device: str | None = None,
+    console: Console | None = None,
+) -> Run:
+    """Train, evaluate and picture an experiment.
+
+    Args:
+        experiment: validated, or the path of a JSON file, or its content.
+        out: folder of the runs.
+        device: in place of the experiment's.
+        console: where progress is shown; silent where None.
+
+    Returns:
+        The run, whose directory holds everything.
+
+    Raises:
+        VaelabError: with a message for the user. Nothing is written before the model has been built.
+    """
+    experiment = _experiment(experiment)
+    if device is not None:
+        experiment = experiment.model_copy(update={"device": device})
+    where = resolve_device(experiment.device)
+    prepared = _Prepared(experiment, where)
+    data = load_data(experiment, where)
+    directory = RunDirectory.create(Path(out), experiment)
+    return _execute(directory, prepared, data, console or Console(quiet=True), resumed=False)
+
+
+def resume(path: str | Path, *, device: str | None = None, console: Console | None = None) -> Run:
+    """Go on with a run that was stopped. It ends with the same bits as one never stopped.
+
+    Args:
+        path: of the run, or its name.
+        device: in place of the experiment's.
+        console: as in `train`.
+
+    Raises:
+        RunError: there is no such run, or its checkpoint is damaged.
+    """
+    run = load_run(path, device or "cpu")
+    where = resolve_device(device or run.experiment.device)
+    prepared = _Prepared(run.experiment, where)
+    data = load_data(run.experiment, where)
+    return _execute(run.directory, prepared, data, console or Console(quiet=True), resumed=True)
+
+
+def evaluate_run(run: Run, *, split: str = "test") -> Evaluation:
+    """Evaluate a run and write its evaluation.json and figures again."""
+    return _evaluate(run.directory, run.experiment, run.model, run.data, split=split)
+
+
+def _experiment(experiment: Experiment | str | Path | Mapping[str, Any]) -> Experiment:
+    from vaelab.config import parse_experiment
+
+    if isinstance(experiment, Experiment):
+        return experiment
+    return parse_experiment(experiment) if isinstance(experiment, Mapping) else load_experiment(experiment)
+
+
+class _Prepared:
+    """Model and objective, built before any data is read, with the weights that the seed gives."""
+
+    def __init__(self, experiment: Experiment, device: torch.device) -> None:
+        self.experiment = experiment
+        self.device = device
+        torch.manual_seed(experiment.seed)
+        dataset: Dataset[Any] = DATASETS.build(experiment.data)
+        self.model, self.objective = build(experiment.model, experiment.objective, dataset.spec)
+        self.model.to(device)
+        self.objective.to(device)
+
+
+class _Reporter:
+    """Sends what the trainer reports to metrics.jsonl, the trackers and the screen."""
+
+    def __init__(self, directory: RunDirectory, trackers: list[Tracker[Any]], progress: TrainingProgress) -> None:
+        self.file = directory.metrics.open("a", encoding="utf-8")
+        self.trackers = trackers
+        self.progress = progress
+
+    def advance(self, step: int) -> None:
+        self.progress.advance(step)
+
+    def line(self, line: dict[str, Any], *, epoch_end: bool) -> None:
+        # one write a line, so that a killed run leaves whole lines but for the last
+        self.file.write(json.dumps(line) + "\n")
+        self.file.flush()
+        for tracker in self.trackers:
+            tracker.log(line)
+        terms = {name: value for name, value in line.items() if name not in ("split", "step", "epoch", "lr")}
+        if line["split"] == "train":
+            self.progress.terms(terms, epoch_end=epoch_end)
+        else:
+            text = "  ".join(f"{name} {value:.2f}" for name, value in terms.items())
+            self.progress.note(f"  {line['split']} after epoch {line['epoch']:g}: {text}")
+
+
+def _execute(directory: RunDirectory, prepared: _Prepared, data: Any, console: Console, *, resumed: bool) -> Run:
+    experiment, device = prepared.experiment, prepared.device
+    console.print(f"run {directory.path}", highlight=False, markup=False, soft_wrap=True)
+    started = time.perf_counter()
+    with ExitStack() as stack:
+        stack.enter_context(directory.locked())
+        before = directory.read_manifest()
+        directory.update_manifest(
+            name=experiment.name,
+            id=directory.path.name,
+            started=before.get("started", datetime.now(UTC).isoformat(timespec="seconds")),
+            seed=experiment.seed,
+            config_sha256=config_hash(experiment),
+            data=data.provenance,
+            parameters=sum(p.numel() for p in prepared.model.parameters()),
+            **environment(device),
+        )
+        stack.enter_context(_status(directory, before, started, device))
+        trackers: list[Tracker[Any]] = [TRACKERS.build(config) for config in experiment.trackers]
+        info = RunInfo(
+            experiment.name, directory.path.name, directory.path, experiment.model_dump(mode="json"), resumed
+        )
+        for tracker in trackers:
+            tracker.start(info)
+            stack.push(lambda kind, *_, tracker=tracker: tracker.close(failed=kind is not None))  # type: ignore[misc]
+        step = _train(directory, prepared, data, trackers, console)
+        save_weights(prepared.model, directory.weights)
+        directory.update_manifest(weights_of_step=step)
+        console.print("evaluating", highlight=False)
+        evaluation = _evaluate(directory, experiment, prepared.model, data, split="test", trackers=trackers)
+        for tracker in trackers:
+            tracker.finish({name: value.value for name, value in evaluation.values.items()})
+    run = Run(directory, experiment, device)
+    # what is in memory already need not be read again
+    run.__dict__.update(model=prepared.model.eval(), data=data)
+    return run
+
+
+def _train(
+    directory: RunDirectory, prepared: _Prepared, data: Any, trackers: list[Tracker[Any]], console: Console
+) -> int:
+    experiment = prepared.experiment
+    trainer = Trainer(
+        prepared.model,
+        prepared.objective,
+        data,
+        experiment.training,
+        seed=experiment.seed,
+        folder=directory.checkpoints,
+        reporter=_Silent(),
+    )
+    trainer.restore()
+    directory.truncate_history(trainer.step)
+    batch = experiment.training.batch_size * experiment.training.accumulate
+    progress = TrainingProgress(console, trainer.total_steps, trainer.step, trainer.steps_per_epoch, batch)
+    trainer.reporter = reporter = _Reporter(directory, trackers, progress)
+    try:
+        with progress, _graceful(trainer):
+            trainer.train()
+    except Interrupted as error:
+        raise Interrupted(f"{error}. Go on with: python -m vaelab run --resume {directory.path}") from error
+    finally:
+        reporter.file.close()
+    return trainer.finish()
+
+
+class _Silent:
+    def advance(self, step: int) -> None: ...
+
+    def line(self, line: dict[str, Any], *, epoch_end: bool) -> None: ...
+
+
+def _evaluate(
+    directory: RunDirectory,
+    experiment: Experiment,
+    model: VAE,
+    data: Any,
+    *,
+    split: str,
+    trackers: list[Tracker[Any]] | None = None,
+) -> Evaluation:
+    evaluation = evaluate(model, data, experiment.evaluation, split=split)
+    target = directory.evaluation if split == "test" else directory.path / f"evaluation-{split}.json"
+    write_json(target, {"run": directory.path.name, "name": experiment.name, **evaluation.to_json()})
+    pictures = draw(model, data, experiment.evaluation, directory.history(), directory.figures, experiment.name)
+    for tracker in trackers or ():
+        for picture in pictures:
+            tracker.figure(picture.stem, picture)
+    return evaluation
+
+
+@contextmanager
+def _status(
+    directory: RunDirectory, before: Mapping[str, Any], started: float, device: torch.device
+) -> Iterator[None]:
+    """Keep the manifest's status true whatever happens."""
+
+    def record(status: str, **more: Any) -> None:
+        seconds = before.get("wall_seconds", 0.0) + time.perf_counter() - started
+        directory.update_manifest(
+            status=status, wall_seconds=round(seconds, 3), peak_memory=peak_memory(device), **more
+        )
+
+    record("running", error=None)
+    try:
+        yield
+    except Interrupted:
+        record("stopped")
+        raise
+    except BaseException as error:
+        try:
+            record("failed", error=f"{type(error).__name__}: {error}")
+        except RunError:
+            pass  # the disk that failed the run may fail the manifest too; the first error is the one to report
+        raise
+    record("finished", finished=datetime.now(UTC).isoformat(timespec="seconds"))
+
+
+@contextmanager
+def _graceful(trainer: Trainer) -> Iterator[None]:
+    """The first SIGINT or SIGTERM finishes the step and writes a checkpoint; the second acts as usual."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def stop(number: int, frame: Any) -> None:
+        trainer.stop_requested = True
+        signal.signal(number, previous[signal.Signals(number)])
+
+    for number in previous:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,58 @@
+"""The negative ELBO and its parts."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import PositiveInt
+from torch import Tensor
+
+from vaelab.metrics.base import EvaluationContext, Metric, Value, averaged
+from vaelab.metrics.passes import chunks
+from vaelab.model import VAE
+from vaelab.registry import METRICS, ComponentConfig
+from vaelab.types import Split
+
+
+class NegativeElboConfig(ComponentConfig):
+    """Arguments of the negative ELBO."""
+
+    kind: Literal["negative_elbo"] = "negative_elbo"
+
+    samples: PositiveInt = 1
+    """Draws of z a datum."""
+
+    max_elements: PositiveInt = 2**24
+    """Numbers a pass may hold in one tensor; what does not fit is done in parts."""
+
+
+@METRICS.register(NegativeElboConfig)
+class NegativeElbo(Metric[NegativeElboConfig]):
+    r"""Distortion plus rate, $-\mathbb{E}_q \log p(x \mid z) + \sum_i \mathrm{KL}(q(z_i \mid z_{<i}, x) \,\|\, p(z_i \mid z_{<i}))$.
+
+    In nats a datum, whatever weights the training gave the two; the rate also by group where there are several. It bounds
+    $-\log p(x)$ from above (Kingma & Welling 2014, equation 3).
+    """
+
+    def evaluate(self, model: VAE, split: Split, context: EvaluationContext) -> dict[str, Value]:
+        names = ["negative_elbo", "distortion", "rate"]
+        if model.depth > 1:
+            names += [f"rate/group_{i}" for i in range(model.depth)]
+        terms: dict[str, list[Tensor]] = {name: [] for name in names}
+        samples = self.config.samples
+        for whole in context.batches(split):
+            for batch, counts in chunks(model, whole, samples, self.config.max_elements):
+                totals: dict[str, Tensor] = {}
+                for count in counts:
+                    trace = model.infer(batch, count)
+                    distortion, rate = -trace.log_px, trace.total_rate()
+                    parts = [distortion + rate, distortion, rate]
+                    if model.depth > 1:
+                        parts += [trace.rate(i) for i in range(model.depth)]
+                    for name, part in zip(names, parts, strict=True):
+                        total = part.cpu().double().expand(count, -1).sum(0)
+                        totals[name] = totals[name] + total if name in totals else total
+                for name, total in totals.items():
+                    terms[name].append(total / samples)
+        # a rate and a distortion are coordinates: neither is better for being small
+        return {name: averaged(terms[name], better="lower" if name == "negative_elbo" else None) for name in names}

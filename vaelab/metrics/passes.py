@@ -1,0 +1,136 @@
+"""Passes over data that several metrics and figures share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from vaelab.model import VAE
+from vaelab.types import Batch, numel
+
+
+def offered(distribution: Distribution, name: str) -> Tensor | None:
+    """A moment such as `mean` or `variance`, or None where the distribution has no closed form for it."""
+    try:
+        value: Tensor | None = getattr(distribution, name, None)
+    except NotImplementedError:  # what torch's base class does
+        return None
+    return value
+
+
+def chunks(model: VAE, batch: Batch, samples: int, max_elements: int) -> Iterator[tuple[Batch, list[int]]]:
+    """Parts of a batch, each with the numbers of samples to draw for it at a time.
+
+    A pass over one part with one of these numbers holds at most `max_elements` numbers in its widest visible tensor:
+    the data's parameters or all latents. One datum with one sample is the least.
+    """
+    size = max(numel(model.data.shape), sum(numel(group.shape) for group in model.prior.latent.groups))
+    rows = min(len(batch), max(1, max_elements // size))
+    most = min(samples, max(1, max_elements // (size * rows)))
+    full, rest = divmod(samples, most)
+    counts = [most] * full + [rest] * (rest > 0)
+    for start in range(0, len(batch), rows):
+        yield _rows(batch, slice(start, start + rows)), counts
+
+
+def _rows(batch: Batch, rows: slice) -> Batch:
+    def part(tensor: Tensor | None) -> Tensor | None:
+        return None if tensor is None else tensor[rows]
+
+    return Batch(batch.x[rows], part(batch.y), part(batch.observed), part(batch.condition))
+
+
+def draw_latents(model: VAE, batch: Batch, samples: int = 1) -> list[tuple[Tensor, Distribution]]:
+    """One draw of every latent group `[K, B, *event]`, with the posterior it came from.
+
+    The loop of `vaelab.inference.infer` without the decoder, which costs most of a pass and says nothing of the
+    latents.
+    """
+    features = model.encoder.features(batch)
+    state = model.prior.initial((samples, len(batch)), batch.condition, batch.x)
+    drawn: list[tuple[Tensor, Distribution]] = []
+    for i in range(model.depth):
+        q = model.posterior.group(i, features, state, model.prior.group(i, state))
+        z = q.draw().z
+        drawn.append((z, q))
+        state = model.prior.advance(i, state, z)
+    return drawn
+
+
+@dataclass(frozen=True)
+class LatentMoments:
+    r"""Moments of one latent group under the aggregate posterior $q(z) = \mathbb{E}_x q(z \mid x)$.
+
+    Attributes:
+        mean: $\mathbb{E}[z]$, `[*event]`, float64, on the CPU like the others.
+        variance: $\operatorname{Var}[z]$.
+        signal: $\operatorname{Var}_x \mathbb{E}[z \mid x]$, the part of the variance that x determines. An estimate, which
+            may fall a little below 0 where the posterior has no closed mean or depends on other latents.
+    """
+
+    mean: Tensor
+    variance: Tensor
+    signal: Tensor
+
+    @property
+    def noise(self) -> Tensor:
+        r"""$\mathbb{E}_x \operatorname{Var}[z \mid x]$, the rest of the variance."""
+        return (self.variance - self.signal).clamp_min(0)
+
+    @property
+    def explained(self) -> Tensor:
+        """The share of the variance that x determines, in [0, 1]; 0 for a constant."""
+        share = self.signal / self.variance
+        return share.nan_to_num(0.0, 0.0, 0.0).clamp(0, 1)
+
+
+def latent_moments(
+    model: VAE, batches: Iterable[Batch], samples: int = 8, max_elements: int = 2**22
+) -> dict[int, LatentMoments]:
+    r"""The moments of each group of real numbers, by the group's position.
+
+    $\mathbb{E}[z_i \mid x]$ is an average over the draws of the groups before it, of the posterior's mean where it offers one
+    and else of z itself. Two independent averages are taken and `signal` is their covariance over the data, so that
+    the noise of the draws does not count as signal. Where the group depends on nothing and its mean is known, the two
+    are equal and the covariance is the exact variance over the data.
+
+    Args:
+        model: the model.
+        batches: the data.
+        samples: draws in each of the two averages.
+        max_elements: numbers a pass may hold in one tensor.
+    """
+    real = [i for i, group in enumerate(model.prior.latent.groups) if group.support == "real"]
+    shapes = {i: model.prior.latent.groups[i].shape for i in real}
+    # sums of: both averages, their product, z, its square; in float64, where the difference of large sums is harmless
+    sums = {i: torch.zeros(5, *shapes[i], dtype=torch.float64) for i in real}
+    number = 0
+    for whole in batches if real else ():
+        for batch, counts in chunks(model, whole, samples, max_elements):
+            halves = {i: torch.zeros(2, len(batch), *shapes[i], dtype=torch.float64) for i in real}
+            for half in (0, 1):
+                for count in counts:
+                    drawn = draw_latents(model, batch, count)
+                    for i in real:
+                        z, q = drawn[i]
+                        mean = offered(q, "mean")
+                        halves[i][half] += (z if mean is None else mean.expand_as(z)).cpu().double().sum(0) / samples
+                        z = z.cpu().double()
+                        sums[i][3] += z.sum((0, 1))
+                        sums[i][4] += z.square().sum((0, 1))
+            for i, (a, b) in halves.items():
+                sums[i][:3] += torch.stack([a.sum(0), b.sum(0), (a * b).sum(0)])
+            number += len(batch)
+    return {i: _moments(sums[i], number, 2 * samples) for i in real}
+
+
+def _moments(sums: Tensor, number: int, draws: int) -> LatentMoments:
+    a, b, product = sums[:3] / number
+    mean, square = sums[3:] / (number * draws)
+    unbiased = number / max(number - 1, 1)
+    variance = (square - mean.square()).clamp_min(0)
+    return LatentMoments(mean, variance, unbiased * (product - a * b))

@@ -1,0 +1,265 @@
+"""Run directories: making, filling, finding and loading them."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vaelab.build import build_model
+from vaelab.config import Experiment, parse_experiment, read_json
+from vaelab.datasets import Dataset
+from vaelab.errors import RunError
+from vaelab.files import write_json, write_text
+from vaelab.model import VAE
+from vaelab.provenance import config_hash
+from vaelab.registry import DATASETS
+from vaelab.training.checkpoint import load_weights
+from vaelab.types import DataSplits
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """The files of one run, `runs/<name>/<id>`."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved experiment."""
+        return self.path / "config.json"
+
+    @property
+    def manifest(self) -> Path:
+        """Provenance and status."""
+        return self.path / "manifest.json"
+
+    @property
+    def metrics(self) -> Path:
+        """A line a log step."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def evaluation(self) -> Path:
+        """Values on the test data."""
+        return self.path / "evaluation.json"
+
+    @property
+    def weights(self) -> Path:
+        """The weights that were evaluated."""
+        return self.path / "weights.safetensors"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where training goes on from."""
+        return self.path / "checkpoints"
+
+    @property
+    def figures(self) -> Path:
+        """Pictures."""
+        return self.path / "figures"
+
+    @classmethod
+    def create(cls, root: Path, experiment: Experiment) -> RunDirectory:
+        """A new directory with its config.
+
+        Raises:
+            RunError: the place cannot be written.
+        """
+        start = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+        parent = root / experiment.name
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            for attempt in range(1000):
+                path = parent / (f"{start}-{config_hash(experiment)[:6]}" + (f"-{attempt}" if attempt else ""))
+                try:
+                    path.mkdir()
+                except FileExistsError:
+                    continue
+                run = cls(path)
+                write_text(run.config, experiment.to_json())
+                return run
+        except OSError as error:
+            raise RunError(f"{parent}: a run cannot be written here ({error.strerror}). Choose --out.") from error
+        raise RunError(f"{parent}: no free name for a run")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from writing this run.
+
+        Raises:
+            RunError: another process does.
+        """
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise RunError(f"{self.path}: another process writes this run. Wait for it, or stop it.") from error
+            yield
+
+    def read_manifest(self) -> dict[str, Any]:
+        """The manifest, empty where there is none."""
+        return _read_object(self.manifest) if self.manifest.exists() else {}
+
+    def update_manifest(self, **entries: Any) -> None:
+        """Add entries to the manifest."""
+        write_json(self.manifest, {"format": FORMAT, **self.read_manifest(), **entries})
+
+    def history(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl. A last line that was cut off in writing is left out."""
+        if not self.metrics.exists():
+            return []
+        lines = []
+        for text in self.metrics.read_text(encoding="utf-8").splitlines():
+            try:
+                lines.append(json.loads(text))
+            except ValueError:
+                break
+        return lines
+
+    def truncate_history(self, step: int) -> None:
+        """Drop the lines after a step, which the resumed run writes again."""
+        kept = [line for line in self.history() if line["step"] <= step]
+        write_text(self.metrics, "".join(json.dumps(line) + "\n" for line in kept))
+
+
+@dataclass
+class Run:
+    """A finished or stopped run, loaded.
+
+    Attributes:
+        directory: its files.
+        experiment: its resolved config.
+        device: where `model` is.
+    """
+
+    directory: RunDirectory
+    experiment: Experiment
+    device: torch.device
+
+    @property
+    def path(self) -> Path:
+        """The run's directory."""
+        return self.directory.path
+
+    @cached_property
+    def model(self) -> VAE:
+        """The model with the weights that were evaluated, in evaluation mode."""
+        dataset: Dataset[Any] = DATASETS.build(self.experiment.data)
+        model = build_model(self.experiment.model, dataset.spec)
+        if not self.directory.weights.exists():
+            raise RunError(
+                f"{self.path}: training has not finished, so there are no weights. Go on with "
+                f"`python -m vaelab run --resume {self.path}`."
+            )
+        load_weights(model, self.directory.weights)
+        return model.to(self.device).eval()
+
+    @cached_property
+    def data(self) -> DataSplits:
+        """The data, on the model's device."""
+        return load_data(self.experiment, self.device)
+
+    @property
+    def evaluation(self) -> dict[str, Any]:
+        """The content of evaluation.json.
+
+        Raises:
+            RunError: the run was not evaluated.
+        """
+        if not self.directory.evaluation.exists():
+            raise RunError(f"{self.path}: not evaluated yet. Run `python -m vaelab evaluate {self.path}`.")
+        return _read_object(self.directory.evaluation)
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl."""
+        return self.directory.history()
+
+    def encode(self, x: torch.Tensor, *, mean: bool = False) -> tuple[torch.Tensor, ...]:
+        """See `vaelab.model.VAE.encode`."""
+        return self.model.encode(x.to(self.device), mean=mean)
+
+    def decode(self, zs: torch.Tensor | tuple[torch.Tensor, ...]) -> torch.Tensor:
+        """See `vaelab.model.VAE.decode`."""
+        return self.model.decode(zs)
+
+    def sample(self, number: int, temperature: float = 1.0) -> torch.Tensor:
+        """See `vaelab.model.VAE.sample`."""
+        return self.model.sample(number, temperature)
+
+
+def load_data(experiment: Experiment, device: torch.device) -> DataSplits:
+    """An experiment's data, on a device."""
+    dataset: Dataset[Any] = DATASETS.build(experiment.data)
+    data = dataset.load()
+    validation = data.validation.to(device) if data.validation is not None else None
+    return DataSplits(data.train.to(device), validation, data.test.to(device), data.provenance)
+
+
+def resolve_device(name: str) -> torch.device:
+    """`auto` is a GPU where there is one.
+
+    Raises:
+        RunError: the device is not there.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise RunError(f"device '{name}' cannot be used ({reason}). Choose --device cpu.") from error
+    return device
+
+
+def find_run(run: str | Path, root: Path = Path("runs")) -> Path:
+    """A run's directory from its path, or the newest run of a name under `root`.
+
+    Raises:
+        RunError: there is none.
+    """
+    for candidate in (Path(run), root / run):
+        if (candidate / "config.json").is_file():
+            return candidate
+        runs = sorted(path.parent for path in candidate.glob("*/config.json")) if candidate.is_dir() else []
+        if runs:
+            return runs[-1]
+    known = sorted({str(path.parent.parent.relative_to(root)) for path in root.glob("*/*/config.json")})
+    hint = f" Under {root} there are runs of: {', '.join(known)}." if known else f" Under {root} there are no runs."
+    raise RunError(f"'{run}' is no run: no config.json there.{hint}")
+
+
+def load_run(path: str | Path, device: str = "auto") -> Run:
+    """Load a run by its directory, or the newest run of a name under `runs/`.
+
+    Args:
+        path: such as `runs/baseline/20260101-120000-abc123`, or `baseline`.
+        device: where the model goes.
+
+    Raises:
+        RunError: there is no such run, or it is damaged.
+    """
+    directory = RunDirectory(find_run(path))
+    content = read_json(directory.config)
+    if not isinstance(content, Mapping):
+        raise RunError(f"{directory.config}: not an experiment")
+    return Run(directory, parse_experiment(content, str(directory.config)), resolve_device(device))
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise RunError(f"{path}: not a JSON object")
+    return content

@@ -1,0 +1,5 @@
+"""Samplers: new data from a trained model."""
+
+from vaelab.samplers.base import Sampler
+
+__all__ = ["Sampler"]

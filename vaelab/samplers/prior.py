@@ -1,0 +1,28 @@
+"""Samples from the model's own prior."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from vaelab.inference import Generation
+from vaelab.model import VAE
+from vaelab.registry import SAMPLERS, ComponentConfig
+from vaelab.samplers.base import Sampler
+from vaelab.types import Split
+
+
+class PriorSamplerConfig(ComponentConfig):
+    """Arguments of the sampler: none."""
+
+    kind: Literal["prior"] = "prior"
+
+
+@SAMPLERS.register(PriorSamplerConfig)
+class PriorSampler(Sampler[PriorSamplerConfig]):
+    """Ancestral sampling, $z_i \\sim p(z_i \\mid z_{<i})$ group by group, then $p(x \\mid z)$. Nothing is fitted."""
+
+    def fit(self, model: VAE, train: Split) -> None:
+        self.model = model
+
+    def sample(self, number: int, temperature: float = 1.0) -> Generation:
+        return self.model.generate(number, temperature)
