@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 # A test's matrices are tiny: threads cost more than they give, and the machine may be shared.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# shared modules lie beside the tests, and pytest's importlib mode puts no folder on the path
+sys.path.insert(0, str(Path(__file__).parent))
 
 import numpy as np
 import pytest

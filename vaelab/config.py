@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -18,6 +18,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 
 from vaelab.errors import ConfigError
 from vaelab.plugins import load_plugins
@@ -36,6 +37,7 @@ from vaelab.registry import (
     PRIORS,
     TRACKERS,
     ComponentConfig,
+    Registry,
     default,
 )
 
@@ -349,6 +351,18 @@ def _fields_at(location: tuple[int | str, ...]) -> list[str]:
         annotation = field.annotation if field else None
         section = annotation if isinstance(annotation, type) and issubclass(annotation, _Section) else None
     return [name for name in section.model_fields if name != "schema_url"] if section else []
+
+
+def slot_family(field: FieldInfo) -> str | None:
+    """The family of a field that is a slot, such as `prior`, or None."""
+    for item in field.metadata:
+        if isinstance(item, Registry):
+            return item.family
+    for inner in get_args(field.annotation):
+        for item in getattr(inner, "__metadata__", ()):
+            if isinstance(item, Registry):
+                return f"list of {item.family}"
+    return None
 
 
 def experiment_schema() -> dict[str, Any]:

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from rich.console import Console
 from vaelab.build import build
 from vaelab.config import Experiment, load_experiment
 from vaelab.datasets import Dataset
-from vaelab.errors import RunError, VaelabError
+from vaelab.errors import RunError
 from vaelab.evaluation import Evaluation, draw, evaluate
 from vaelab.files import write_json
 from vaelab.model import VAE
@@ -26,7 +26,7 @@ from vaelab.provenance import config_hash, environment, peak_memory
 from vaelab.registry import DATASETS, TRACKERS
 from vaelab.runs import Run, RunDirectory, load_data, load_run, resolve_device
 from vaelab.trackers import RunInfo, Tracker
-from vaelab.training import Interrupted, Trainer
+from vaelab.training import StoppedError, Trainer
 from vaelab.training.checkpoint import save_weights
 from vaelab.training.progress import TrainingProgress
 
@@ -117,7 +117,7 @@ class _Reporter:
     def advance(self, step: int) -> None:
         self.progress.advance(step)
 
-    def line(self, line: dict[str, Any], *, epoch_end: bool) -> None:
+    def line(self, line: dict[str, Any]) -> None:
         # one write a line, so that a killed run leaves whole lines but for the last
         self.file.write(json.dumps(line) + "\n")
         self.file.flush()
@@ -125,7 +125,7 @@ class _Reporter:
             tracker.log(line)
         terms = {name: value for name, value in line.items() if name not in ("split", "step", "epoch", "lr")}
         if line["split"] == "train":
-            self.progress.terms(terms, epoch_end=epoch_end)
+            self.progress.terms(terms)
         else:
             text = "  ".join(f"{name} {value:.2f}" for name, value in terms.items())
             self.progress.note(f"  {line['split']} after epoch {line['epoch']:g}: {text}")
@@ -155,7 +155,7 @@ def _execute(directory: RunDirectory, prepared: _Prepared, data: Any, console: C
         )
         for tracker in trackers:
             tracker.start(info)
-            stack.push(lambda kind, *_, tracker=tracker: tracker.close(failed=kind is not None))  # type: ignore[misc]
+            stack.push(lambda kind, *_, tracker=tracker: tracker.close(failed=kind is not None))
         step = _train(directory, prepared, data, trackers, console)
         save_weights(prepared.model, directory.weights)
         directory.update_manifest(weights_of_step=step)
@@ -190,8 +190,8 @@ def _train(
     try:
         with progress, _graceful(trainer):
             trainer.train()
-    except Interrupted as error:
-        raise Interrupted(f"{error}. Go on with: python -m vaelab run --resume {directory.path}") from error
+    except StoppedError as error:
+        raise StoppedError(f"{error}. Go on with: python -m vaelab run --resume {directory.path}") from error
     finally:
         reporter.file.close()
     return trainer.finish()
@@ -200,7 +200,7 @@ def _train(
 class _Silent:
     def advance(self, step: int) -> None: ...
 
-    def line(self, line: dict[str, Any], *, epoch_end: bool) -> None: ...
+    def line(self, line: dict[str, Any]) -> None: ...
 
 
 def _evaluate(
@@ -223,9 +223,7 @@ def _evaluate(
 
 
 @contextmanager
-def _status(
-    directory: RunDirectory, before: Mapping[str, Any], started: float, device: torch.device
-) -> Iterator[None]:
+def _status(directory: RunDirectory, before: Mapping[str, Any], started: float, device: torch.device) -> Iterator[None]:
     """Keep the manifest's status true whatever happens."""
 
     def record(status: str, **more: Any) -> None:
@@ -237,14 +235,13 @@ def _status(
     record("running", error=None)
     try:
         yield
-    except Interrupted:
+    except StoppedError:
         record("stopped")
         raise
     except BaseException as error:
-        try:
+        # the disk that failed the run may fail the manifest too; the first error is the one to report
+        with suppress(RunError):
             record("failed", error=f"{type(error).__name__}: {error}")
-        except RunError:
-            pass  # the disk that failed the run may fail the manifest too; the first error is the one to report
         raise
     record("finished", finished=datetime.now(UTC).isoformat(timespec="seconds"))
 

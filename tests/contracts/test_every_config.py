@@ -44,7 +44,7 @@ def test_config_is_frozen_and_refuses_unknown_keys(registry: Registry, entry: En
     with pytest.raises(ValidationError, match="frozen"):
         example.kind = "another"
     content = json.loads(slot(registry).dump_json(example))
-    with pytest.raises(ValidationError, match="[Ee]xtra"):
+    with pytest.raises(ValidationError, match=r"[Ee]xtra"):
         slot(registry).validate_python({**content, "no_such_argument": 1})
 
 

@@ -139,7 +139,7 @@ def test_double_precision(axis: str, kind: str):
     composition = partners(axis, kind)
     model, objective = composition.build()
     model, objective = model.double(), objective.double()
-    history, touched = train(model, objective, composition.batch(dtype=torch.float64), steps=1)
+    history, _ = train(model, objective, composition.batch(dtype=torch.float64), steps=1)
     assert math.isfinite(history[0])
     trace = model.infer(composition.batch(dtype=torch.float64), 2)
     assert trace.log_weight.dtype == torch.float64

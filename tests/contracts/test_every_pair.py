@@ -42,9 +42,11 @@ def test_pair_trains_or_is_refused_by_name(one: tuple[str, str], two: tuple[str,
         if not refusal:
             return
         # all others worked together before, so the newcomer is one of those that clash
-        named = [f"'{kind}'" in refusal for kind in (k for axis, k in composition.kinds if axis != newcomer[0])]
-        assert f"'{newcomer[1]}'" in refusal, f"{composition}: {refusal}"
-        assert any(named) or "data" in refusal, f"{composition}: the message names one side only: {refusal}"
+        names = [f"{axis} '{kind}'" for axis, kind in composition.kinds if axis != newcomer[0]]
+        assert f"{newcomer[0]} '{newcomer[1]}'" in refusal, f"{composition}: {refusal}"
+        assert any(name in refusal for name in names) or "the data" in refusal, (
+            f"{composition}: the message names one side only: {refusal}"
+        )
     for base in known_good():
         if not outcome(base.having(*one).having(*two)):
             return

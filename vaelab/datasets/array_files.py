@@ -77,9 +77,7 @@ def read(path: Path, key: str) -> Tensor:
         DataError: as `header`; or the data are cut off.
     """
     found = header(path, key)  # refuses what is no array of numbers before any of it is read
-    to = {"uint8": torch.uint8, "bool": torch.uint8, "integer": torch.int64, "float": torch.float32}[
-        found.number
-    ]
+    to = {"uint8": torch.uint8, "bool": torch.uint8, "integer": torch.int64, "float": torch.float32}[found.number]
     with _explained(path):
         if path.suffix == ".safetensors":
             from safetensors import safe_open

@@ -120,8 +120,7 @@ class Arrays(Dataset[ArraysConfig]):
         found = array_files.header(path, key)
         if len(found.shape) < 2 or not found.shape[0]:
             raise DataError(
-                f"{path}: array '{key}' has the shape {found.shape}; expected N data along the first "
-                "of 2 or more axes"
+                f"{path}: array '{key}' has the shape {found.shape}; expected N data along the first of 2 or more axes"
             )
         where = f"{path}: array '{key}'"
         shape = arranged_shape(found.shape[1:], config.layout, str(path))
@@ -143,12 +142,8 @@ class Arrays(Dataset[ArraysConfig]):
         if y.shape != (count,):
             raise DataError(f"{where} have the shape {tuple(y.shape)}, and there are {count} data")
         y = y.to(torch.int64)
-        if int(y.min()) < 0 or (
-            self.config.num_classes is not None and int(y.max()) >= self.config.num_classes
-        ):
-            raise DataError(
-                f"{where} reach from {int(y.min())} to {int(y.max())}; they must be 0 to num_classes - 1"
-            )
+        if int(y.min()) < 0 or (self.config.num_classes is not None and int(y.max()) >= self.config.num_classes):
+            raise DataError(f"{where} reach from {int(y.min())} to {int(y.max())}; they must be 0 to num_classes - 1")
         return y
 
 
@@ -162,9 +157,7 @@ def _checked(x: Tensor, number: array_files.Number, values: Values, where: str) 
     low, high = float(x.min()), float(x.max())
     if values == "binary":
         if not bool(((x == 0) | (x == 1)).all()):
-            raise DataError(
-                f"{where} was declared binary and holds numbers other than 0 and 1 ({low:g} to {high:g})"
-            )
+            raise DataError(f"{where} was declared binary and holds numbers other than 0 and 1 ({low:g} to {high:g})")
         return x.to(torch.uint8), 1.0
     if number == "bool":
         return x, 1.0

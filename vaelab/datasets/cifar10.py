@@ -104,9 +104,7 @@ def _read_archive(path: Path) -> dict[str, bytes]:
                 if stream is not None:
                     contents[Path(member.name).name] = stream.read()
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise DataError(
-            f"{path} cannot be read: {error}. Delete it, or put an intact copy in its place."
-        ) from error
+        raise DataError(f"{path} cannot be read: {error}. Delete it, or put an intact copy in its place.") from error
     return contents
 
 
@@ -117,14 +115,10 @@ def _parse(names: tuple[str, ...], contents: dict[str, bytes], root: Path) -> Me
         if content is None:
             raise DataError(f"{root / ARCHIVE.name} lacks {FOLDER}/{name}")
         if not content or len(content) % RECORD:
-            raise DataError(
-                f"{name} below {root} is truncated: {len(content)} bytes are no multiple of {RECORD}"
-            )
+            raise DataError(f"{name} below {root} is truncated: {len(content)} bytes are no multiple of {RECORD}")
         tables.append(torch.frombuffer(bytearray(content), dtype=torch.uint8).reshape(-1, RECORD))
     table = torch.cat(tables)
     y = table[:, 0].to(torch.int64)
     if int(y.max()) > 9:
-        raise DataError(
-            f"{names[0]} below {root} is damaged: it holds the label {int(y.max())}, and 9 is the largest"
-        )
+        raise DataError(f"{names[0]} below {root} is damaged: it holds the label {int(y.max())}, and 9 is the largest")
     return MemoryPart(table[:, 1:].reshape(-1, *SHAPE), y)

@@ -30,9 +30,7 @@ def read_idx(path: Path, ndim: int) -> Tensor:
         with opener(path, "rb") as stream:
             return _read(stream, path, ndim)  # type: ignore[arg-type]
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(
-            f"{path} cannot be read: {error}. Delete it, or put an intact copy in its place."
-        ) from error
+        raise DataError(f"{path} cannot be read: {error}. Delete it, or put an intact copy in its place.") from error
 
 
 def _read(stream: BinaryIO, path: Path, ndim: int) -> Tensor:

@@ -95,8 +95,7 @@ class IdxImages(Dataset[C]):
     def _fetch(self, root: Path) -> None:
         published = self.published()
         files = [
-            Remote(name, md5, tuple(mirror + name for mirror in published.mirrors))
-            for name, md5 in published.resources
+            Remote(name, md5, tuple(mirror + name for mirror in published.mirrors)) for name, md5 in published.resources
         ]
         download(files, root / self.folder / "raw")
 

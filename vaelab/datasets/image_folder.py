@@ -77,9 +77,7 @@ class ImageFolder(Dataset[ImageFolderConfig]):
         yet."""
         folder = Path(self.config.path).expanduser()
         classes = class_names(folder) if folder.is_dir() else []
-        return self._describe(
-            (self.config.channels, *self.config.height_width), num_classes=len(classes) or None
-        )
+        return self._describe((self.config.channels, *self.config.height_width), num_classes=len(classes) or None)
 
     def load(self) -> DataSplits:
         """Find the pictures, and decode them if they fit into memory."""
@@ -117,6 +115,4 @@ class ImageFolder(Dataset[ImageFolderConfig]):
             "classes": classes,
         }
         test = parts[1] if len(parts) > 1 else None
-        return partition(
-            config, self.spec, parts[0], test, provenance, config.split_seed, config.test_fraction
-        )
+        return partition(config, self.spec, parts[0], test, provenance, config.split_seed, config.test_fraction)

@@ -118,14 +118,10 @@ class _ZipReader:
 def _open(path: Path, size: int, first_label: int) -> tuple[_ZipReader, Tensor]:
     try:
         with zipfile.ZipFile(path) as archive:
-            names = sorted(
-                name for name in archive.namelist() if name.endswith(".png") and name.startswith(path.stem)
-            )
+            names = sorted(name for name in archive.namelist() if name.endswith(".png") and name.startswith(path.stem))
             contents = [(name, archive.read(name)) for name in names]
     except (zipfile.BadZipFile, OSError, EOFError, zlib.error) as error:
-        raise DataError(
-            f"{path} cannot be read: {error}. Delete it, or put an intact copy in its place."
-        ) from error
+        raise DataError(f"{path} cannot be read: {error}. Delete it, or put an intact copy in its place.") from error
     if not names:
         raise DataError(f"{path} holds no pictures below {path.stem}/")
     characters = [name.rpartition("/")[0] for name in names]

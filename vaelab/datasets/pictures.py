@@ -19,9 +19,7 @@ Fit = Literal["crop", "stretch"]
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 
 
-def decode(
-    source: str | IO[bytes], name: str, size: tuple[int, int], channels: int, fit: Fit = "crop"
-) -> Tensor:
+def decode(source: str | IO[bytes], name: str, size: tuple[int, int], channels: int, fit: Fit = "crop") -> Tensor:
     """A picture as uint8 `[channels, *size]`.
 
     Args:

@@ -31,12 +31,14 @@ class ActiveUnitsConfig(ComponentConfig):
 
 @METRICS.register(ActiveUnitsConfig)
 class ActiveUnits(Metric[ActiveUnitsConfig]):
-    r"""How many latent units vary with the data, $\operatorname{Var}_x\, \mathbb{E}[z_u \mid x] > 0.01$ (Burda et al. 2016, section 5.1).
+    r"""How many latent units vary with the data (Burda et al. 2016, section 5.1).
+
+    $$\textstyle\sum_u \big[\operatorname{Var}_x\, \mathbb{E}[z_u \mid x] > 0.01\big]$$
 
     As a number and as a fraction, with the threshold in the name, and by group where there are several. A unit is one
-    number of a group; in a map each position counts. In a hierarchy $\mathbb{E}[z_i \mid x]$ averages over draws of the groups
-    above, as the definition says, and not over their means; see `latent_moments`. Groups of codes have no such
-    variance and are left out; `latent_usage` counts their codes.
+    number of a group; in a map each position counts. In a hierarchy $\mathbb{E}[z_i \mid x]$ averages over draws of
+    the groups above, as the definition says, and not over their means; see `latent_moments`. Groups of codes have no
+    such variance and are left out; `latent_usage` counts their codes.
     """
 
     def evaluate(self, model: VAE, split: Split, context: EvaluationContext) -> dict[str, Value]:
@@ -47,10 +49,12 @@ class ActiveUnits(Metric[ActiveUnitsConfig]):
         if not active:
             return {}
         values = {
-            f"active_units_{threshold:g}": Value(sum(active.values()), unit="units", better="higher"),
-            f"active_fraction_{threshold:g}": Value(sum(active.values()) / sum(units.values()), unit="", better="higher"),
+            f"active_units_{threshold:g}": Value(float(sum(active.values())), unit="units", better="higher"),
+            f"active_fraction_{threshold:g}": Value(
+                sum(active.values()) / sum(units.values()), unit="", better="higher"
+            ),
         }
         if model.depth > 1:
             for i, number in active.items():
-                values[f"active_units_{threshold:g}/group_{i}"] = Value(number, unit="units", better="higher")
+                values[f"active_units_{threshold:g}/group_{i}"] = Value(float(number), unit="units", better="higher")
         return values

@@ -112,7 +112,9 @@ def measure(
         with model.evaluating(), torch.no_grad(), seeded(context.seed):
             found = metric.evaluate(model, split, context)
         if taken := sorted(values.keys() & found.keys()):
-            raise ConfigError(f"metric '{config.kind}' and one before it both yield '{taken[0]}'; remove one of the two")
+            raise ConfigError(
+                f"metric '{config.kind}' and one before it both yield '{taken[0]}'; remove one of the two"
+            )
         values |= found
     return values
 

@@ -40,7 +40,7 @@ class ImportanceNLLConfig(ComponentConfig):
 class ImportanceNLL(Metric[ImportanceNLLConfig]):
     r"""An estimate of $-\log p(x)$ with the posterior as the proposal, in nats a datum.
 
-    $$-\log\hat p(x) = -\log \frac1K\sum_{k=1}^K w_k, \qquad w_k = \frac{p(x, z_k)}{q(z_k \mid x)}, \quad z_k \sim q(z \mid x)$$
+    $$-\log\hat p(x) = -\log \frac1K\sum_{k=1}^K w_k, \qquad w_k = \frac{p(x, z_k)}{q(z_k \mid x)}, \quad z_k \sim q$$
 
     Its expectation bounds $-\log p(x)$ from above, does not grow with K, and reaches it as K goes to infinity where the
     weights are bounded (Burda et al. 2016, theorem 1). So the name states K: `nll_is128`. Beside it stands the mean

@@ -32,11 +32,11 @@ class LatentUsageConfig(ComponentConfig):
 class LatentUsage(Metric[LatentUsageConfig]):
     r"""How much of each latent group the data use; by group where there are several.
 
-    Real groups: `posterior_variance` $\mathbb{E}_x\operatorname{Var}[z_u \mid x]$, a mean over units (near the prior's where
-    units are unused), and `explained_variance`, the share $\operatorname{Var}_x\mathbb{E}[z_u \mid x] / \operatorname{Var}[z_u]$
-    that x determines, which does not depend on the scale of z. Groups of codes: `codes_used`, how many of the codes
-    occur, and `code_perplexity`, $\exp H$ of their frequencies over data and positions, at most the number of codes (van
-    den Oord et al. 2017).
+    Real groups: `posterior_variance` $\mathbb{E}_x\operatorname{Var}[z_u \mid x]$, a mean over units (near the
+    prior's where units are unused), and `explained_variance`, the share $\operatorname{Var}_x\mathbb{E}[z_u \mid x] /
+    \operatorname{Var}[z_u]$ that x determines, which does not depend on the scale of z. Groups of codes:
+    `codes_used`, how many of the codes occur, and `code_perplexity`, $\exp H$ of their frequencies over data and
+    positions, at most the number of codes (van den Oord et al. 2017).
     """
 
     def evaluate(self, model: VAE, split: Split, context: EvaluationContext) -> dict[str, Value]:
@@ -49,7 +49,7 @@ class LatentUsage(Metric[LatentUsageConfig]):
             end = f"/group_{i}" if model.depth > 1 else ""
             frequency = counts / counts.sum()
             perplexity = float(torch.special.entr(frequency).sum().exp())
-            values[f"codes_used{end}"] = Value(int((counts > 0).sum()), unit="codes", better="higher")
+            values[f"codes_used{end}"] = Value(float((counts > 0).sum()), unit="codes", better="higher")
             values[f"code_perplexity{end}"] = Value(perplexity, unit="codes", better="higher")
         return values
 

@@ -34,11 +34,14 @@ class MutualInformationConfig(ComponentConfig):
 
 @METRICS.register(MutualInformationConfig)
 class MutualInformation(Metric[MutualInformationConfig]):
-    r"""What the first latent group says of the data, $I(x; z) = \mathbb{E}_x \mathrm{KL}(q(z \mid x) \,\|\, q(z))$, in nats.
+    r"""What the first latent group says of the data, in nats.
 
-    $q(z)$ is the mixture of the posteriors of the N data that are used, so $I \le \log N$: a value near that says that N is
-    too small. `aggregate_kl` is what is left of the rate, $\mathrm{KL}(q(z) \,\|\, p(z))$ (Hoffman & Johnson 2016, equation 3).
-    Later groups depend on earlier ones and have no such mixture; a group of codes has no density and yields nothing.
+    $$I(x; z) = \mathbb{E}_x \mathrm{KL}(q(z \mid x) \,\|\, q(z))$$
+
+    $q(z)$ is the mixture of the posteriors of the N data that are used, so $I \le \log N$: a value near that says
+    that N is too small. `aggregate_kl` is what is left of the rate, $\mathrm{KL}(q(z) \,\|\, p(z))$ (Hoffman &
+    Johnson 2016, equation 3). Later groups depend on earlier ones and have no such mixture; a group of codes has no
+    density and yields nothing.
     """
 
     def evaluate(self, model: VAE, split: Split, context: EvaluationContext) -> dict[str, Value]:

@@ -28,10 +28,12 @@ class NegativeElboConfig(ComponentConfig):
 
 @METRICS.register(NegativeElboConfig)
 class NegativeElbo(Metric[NegativeElboConfig]):
-    r"""Distortion plus rate, $-\mathbb{E}_q \log p(x \mid z) + \sum_i \mathrm{KL}(q(z_i \mid z_{<i}, x) \,\|\, p(z_i \mid z_{<i}))$.
+    r"""Distortion plus rate, the bound that a VAE is trained on.
 
-    In nats a datum, whatever weights the training gave the two; the rate also by group where there are several. It bounds
-    $-\log p(x)$ from above (Kingma & Welling 2014, equation 3).
+    $$-\log p(x) \le -\mathbb{E}_q \log p(x \mid z) + \sum_i \mathrm{KL}(q(z_i \mid z_{<i}, x) \,\|\, p(z_i \mid z_{<i}))$$
+
+    Kingma & Welling (2014, equation 3). In nats a datum, whatever weights the training gave the two; the rate also by
+    group where there are several.
     """
 
     def evaluate(self, model: VAE, split: Split, context: EvaluationContext) -> dict[str, Value]:

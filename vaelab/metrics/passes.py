@@ -68,8 +68,8 @@ class LatentMoments:
     Attributes:
         mean: $\mathbb{E}[z]$, `[*event]`, float64, on the CPU like the others.
         variance: $\operatorname{Var}[z]$.
-        signal: $\operatorname{Var}_x \mathbb{E}[z \mid x]$, the part of the variance that x determines. An estimate, which
-            may fall a little below 0 where the posterior has no closed mean or depends on other latents.
+        signal: $\operatorname{Var}_x \mathbb{E}[z \mid x]$, the part of the variance that x determines. An estimate,
+            which may fall a little below 0 where the posterior has no closed mean or depends on other latents.
     """
 
     mean: Tensor
@@ -93,10 +93,10 @@ def latent_moments(
 ) -> dict[int, LatentMoments]:
     r"""The moments of each group of real numbers, by the group's position.
 
-    $\mathbb{E}[z_i \mid x]$ is an average over the draws of the groups before it, of the posterior's mean where it offers one
-    and else of z itself. Two independent averages are taken and `signal` is their covariance over the data, so that
-    the noise of the draws does not count as signal. Where the group depends on nothing and its mean is known, the two
-    are equal and the covariance is the exact variance over the data.
+    $\mathbb{E}[z_i \mid x]$ is an average over the draws of the groups before it, of the posterior's mean where it
+    offers one and else of z itself. Two independent averages are taken and `signal` is their covariance over the
+    data, so that the noise of the draws does not count as signal. Where the group depends on nothing and its mean is
+    known, the two are equal and the covariance is the exact variance over the data.
 
     Args:
         model: the model.

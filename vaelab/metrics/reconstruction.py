@@ -28,8 +28,9 @@ class ReconstructionConfig(ComponentConfig):
 
 @METRICS.register(ReconstructionConfig)
 class Reconstruction(Metric[ReconstructionConfig]):
-    r"""Error of $\hat x = \mathbb{E}[x \mid z]$ with $z \sim q(z \mid x)$, a mean over pixels: $(x-\hat x)^2$ and $\lvert x-\hat x\rvert$.
+    r"""Squared and absolute error of reconstructions, a mean over pixels.
 
+    $(x-\hat x)^2$ and $\lvert x-\hat x\rvert$ with $\hat x = \mathbb{E}[x \mid z]$, $z \sim q(z \mid x)$.
     In the data's own units, so that models with different likelihoods can be compared. Nothing where the likelihood has
     no mean in closed form.
     """

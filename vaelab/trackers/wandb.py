@@ -21,7 +21,7 @@ class WandbConfig(ComponentConfig):
     mode: Literal["offline", "online", "disabled"] = "offline"
     """`offline` keeps everything in the run directory until `wandb sync`; `online` needs a login; `disabled` does nothing."""
 
-    project: str = Field("vaelab", min_length=1)
+    project: str = Field(default="vaelab", min_length=1)
     """Project."""
 
     entity: str | None = None
@@ -71,7 +71,11 @@ class Wandb(Tracker[WandbConfig]):
     def log(self, line: Mapping[str, Any]) -> None:
         split = line["split"]
         self._run.log(
-            {key if key in ("step", "epoch") else f"{split}/{key}": value for key, value in line.items() if key != "split"}
+            {
+                key if key in ("step", "epoch") else f"{split}/{key}": value
+                for key, value in line.items()
+                if key != "split"
+            }
         )
 
     def figure(self, name: str, path: Path) -> None:

@@ -68,8 +68,10 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         sums = json.loads((path / "checksums.json").read_text())
         for name, expected in sums.items():
             if sha256(path / name) != expected:
-                raise RunError(f"{path / name} is damaged: its checksum is not the one recorded. Delete the folder "
-                               f"{path} to go on from the checkpoint before it.")
+                raise RunError(
+                    f"{path / name} is damaged: its checksum is not the one recorded. Delete the folder "
+                    f"{path} to go on from the checkpoint before it."
+                )
         state = json.loads((path / "state.json").read_text())
     except (OSError, ValueError, AttributeError) as error:
         raise RunError(f"{path}: not a readable checkpoint ({error})") from error

@@ -32,7 +32,7 @@ from vaelab.types import Batch, DataSplits, Split, StepContext
 Line = dict[str, Any]
 
 
-class Interrupted(VaelabError):
+class StoppedError(VaelabError):
     """Training was asked to stop; a checkpoint was written. Exit code 130."""
 
     exit_code = 130
@@ -44,7 +44,7 @@ class Reporter(Protocol):
     def advance(self, step: int) -> None:
         """A step is done."""
 
-    def line(self, line: Line, *, epoch_end: bool) -> None:
+    def line(self, line: Line) -> None:
         """A line of metrics, of the training or of a validation."""
 
 
@@ -172,7 +172,9 @@ class Trainer:
                 saved = unflatten_optimiser(f"optimiser/{player}/", tensors, state["optimisers"][player])
                 optimiser.torch.load_state_dict(saved)
             if self.average:
-                self.average.averages = {k: v.to(device) for k, v in _under("average/", tensors).items()}
+                averages = self.average.averages
+                # in the parameters' order, which the file does not keep
+                self.average.averages = {name: tensors[f"average/{name}"].to(device) for name in averages}
             self._sums = tensors["sums"].to(device) if "sums" in tensors else None
             self._names, self._count = state["names"], state["count"]
             self.best = math.inf if state["best"] is None else state["best"]
@@ -191,7 +193,7 @@ class Trainer:
         """Train to the end, or until early stopping says so.
 
         Raises:
-            Interrupted: `stop_requested` was set; a checkpoint was written after the step.
+            StoppedError: `stop_requested` was set; a checkpoint was written after the step.
             NonFiniteError: a term is NaN or infinite.
         """
         self._forward.train()
@@ -208,18 +210,18 @@ class Trainer:
         for micro_batches in _chunks(batches, config.accumulate):
             self._take(micro_batches)
             self.step += 1
-            self.reporter.advance(self.step)
             last = self.step == self.total_steps
             epoch_end = self.step % self.steps_per_epoch == 0
             if self.step % config.log_every == 0 or last:
-                self._log(epoch_end=epoch_end)
+                self._log()
+            self.reporter.advance(self.step)
             if (epoch_end or last) and self.data.validation is not None:
                 self._validate(self.data.validation, last=last)
             every = config.checkpoint_every or self.steps_per_epoch
             if self.step % every == 0 or last or self.stop_requested:
                 self.save()
             if self.stop_requested and not last:
-                raise Interrupted(f"stopped after step {self.step} of {self.total_steps}")
+                raise StoppedError(f"stopped after step {self.step} of {self.total_steps}")
             if last or self._stopped_early():
                 return
 
@@ -259,7 +261,7 @@ class Trainer:
             self._sums += sums
         self._count += len(losses[MODEL].value)
 
-    def _log(self, *, epoch_end: bool) -> None:
+    def _log(self) -> None:
         assert self._sums is not None
         means = dict(zip(self._names, (self._sums / self._count).tolist(), strict=True))
         self._sums, self._count = None, 0
@@ -273,7 +275,7 @@ class Trainer:
         line = {"split": "train", "step": self.step, "epoch": self._fraction(), **means}
         for player, optimiser in self.optimisers.items():
             line["lr" if player == MODEL else f"{player}/lr"] = optimiser.lr
-        self.reporter.line(line, epoch_end=epoch_end)
+        self.reporter.line(line)
 
     def _fraction(self) -> float:
         return round(self.step / self.steps_per_epoch, 6)
@@ -287,7 +289,7 @@ class Trainer:
             values = measure(self.config.validation, self.model, split, EvaluationContext(seed=self.seed))
         line: Line = {"split": "validation", "step": self.step, "epoch": self._fraction()}
         line |= {name: value.value for name, value in values.items()}
-        self.reporter.line(line, epoch_end=False)
+        self.reporter.line(line)
         self._watch(values)
 
     def _watch(self, values: dict[str, Value]) -> None:

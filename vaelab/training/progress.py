@@ -35,6 +35,7 @@ class TrainingProgress:
         self.batch = batch
         self._started = self._last = time.perf_counter()
         self._first_step = self._step = self._last_step = done
+        self._terms = ""
         self._bar: Progress | None = None
         if console.is_terminal:
             self._bar = Progress(
@@ -64,24 +65,25 @@ class TrainingProgress:
         self._step = step
         if self._bar and step % 10 == 0:
             self._bar.update(self._task, completed=step)
+        elif self._bar is None and (step % self.steps_per_epoch == 0 or step == self.total):
+            self._show()
 
-    def terms(self, terms: Mapping[str, float], *, epoch_end: bool) -> None:
-        """Show the terms as of now; in plain mode only at the end of an epoch."""
+    def terms(self, terms: Mapping[str, float]) -> None:
+        """The terms as of now; in plain mode they are shown at the end of the epoch."""
+        self._terms = "  ".join(f"{name} {value:.2f}" for name, value in list(terms.items())[:5])
+        if self._bar:
+            self._show()
+
+    def _show(self) -> None:
         now = time.perf_counter()
-        text = "  ".join(f"{name} {value:.2f}" for name, value in list(terms.items())[:5])
         rate = (self._step - self._last_step) * self.batch / max(now - self._last, 1e-9)
         if self._bar:
             self._bar.update(
-                self._task, completed=self._step, terms=text, rate=rate, epoch=self._epoch(self._step - 1)
-            )
-        elif epoch_end:
-            left = (now - self._started) / max(self._step - self._first_step, 1) * (self.total - self._step)
-            self.console.print(
-                f"epoch {self._epoch(self._step - 1)}  {text}  {rate:,.0f} data/s  {left:.0f} s left",
-                highlight=False, markup=False, soft_wrap=True,
+                self._task, completed=self._step, terms=self._terms, rate=rate, epoch=self._epoch(self._step - 1)
             )
         else:
-            return
+            left = (now - self._started) / max(self._step - self._first_step, 1) * (self.total - self._step)
+            self.note(f"epoch {self._epoch(self._step - 1)}  {self._terms}  {rate:,.0f} data/s  {left:.0f} s left")
         self._last, self._last_step = now, self._step
 
     def note(self, text: str) -> None:

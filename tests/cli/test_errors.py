@@ -1,0 +1,131 @@
+"""What is wrong gives one message, an exit code, no traceback and no run directory."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from command_line import EXPERIMENT, Cli, Done, call
+
+from vaelab.errors import ConfigError
+
+
+def refused(done: Done, code: int, *words: str) -> None:
+    assert done.code == code, (done.code, done.out, done.err)
+    assert "Traceback" not in done.err
+    assert "defect of vaelab" not in done.err
+    for word in words:
+        assert word in done.err, (word, done.err)
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("model.prior.kind=standrd_normal", ("$.model.prior", "'standrd_normal'", "Did you mean 'standard_normal'?")),
+        ("model.prior.dim=0", ("$.model.prior.dim", "greater than 0", "(got 0)")),
+        ("model.prior.dimm=3", ("$.model.prior.dimm", "unknown key")),
+        ("training.epoch=3", ("$.training.epoch", "Did you mean 'epochs'?")),
+        ("training.steps=3", ("$.training", "exactly one of 'epochs' and 'steps'")),
+        ("objective.weight.3=1", ("$.objective",)),
+        ("evaluation.metrics.9=1", ("a list of 4", "'9'")),
+        ('model.likelihood={"kind":"bernoulli"}', ("bernoulli", "binarisation", "continuous_bernoulli")),
+        ('model.posterior={"kind":"vq"}', ("posterior 'vq'", "prior 'standard_normal'", "codes")),
+        ('model.encoder={"kind":"gru"}', ("encoder 'gru'", "8 features", "prior 'standard_normal'")),
+        ("name=../../etc", ("$.name",)),
+        ("device=quantum", ("$.device",)),
+        ("device=cuda:7", ("cuda:7", "--device cpu")),
+        ("data.validation=99999", ("validation",)),
+        ('plugins=["no.such.module"]', ("plugin 'no.such.module'", "Install it")),
+        ("seed=-1", ("$.seed",)),
+        ('training.optimiser={"kind":"adam","lr":"-"}', ("$.training.optimiser.lr",)),
+    ],
+)
+def test_settings(cli: Cli, tmp_path: Path, setting: str, words: tuple[str, ...]) -> None:
+    done = cli("run", "tiny.json", "--set", setting)
+    assert done.code in (2, 3, 4)
+    refused(done, done.code, *words)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", ("not JSON", "line 1")),
+        ('{"name": "a", "name": "b"}', ("'name' stands twice",)),
+        ('{"seed": NaN}', ("NaN",)),
+        ("[1]", ("JSON object", "list")),
+        ("{}", ("$.data", "$.model", "$.training", "missing")),
+        ('{"seed": ' + "[" * 100_000 + "}", ("bad.json",)),
+    ],
+)
+def test_files(cli: Cli, tmp_path: Path, text: str, words: tuple[str, ...]) -> None:
+    (tmp_path / "bad.json").write_text(text)
+    refused(cli("run", "bad.json"), 2, "bad.json", *words)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_missing_things(cli: Cli, tmp_path: Path) -> None:
+    refused(cli("run", "absent.json"), 2, "absent.json", "cannot be read")
+    refused(cli("run"), 2, "--resume")
+    refused(cli("evaluate", "nothing"), 4, "'nothing' is no run")
+    refused(cli("run", "--resume", "nothing"), 4, "'nothing' is no run")
+    refused(cli("show", "prior", "vampp"), 2, "Did you mean 'vamp'?")
+    refused(cli("list", "priors"), 2, "Families:", "prior")
+
+
+def test_a_place_that_cannot_be_written(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    refused(cli("run", "tiny.json", "--out", "file"), 4, "file", "--out")
+
+
+def test_unfit_labels_and_temperatures(finished: tuple[Path, Done], tmp_path: Path) -> None:
+    run, _ = finished
+    for arguments, words in (
+        (("--digit", "10"), "0 to 9"),
+        (("--digit", "three"), "0 to 9"),
+        (("--temperature", "0"), "temperature"),
+        (("--sampler", "pixelcnn"), "unknown sampler kind"),
+    ):
+        done = call("sample", str(run), *arguments, "--out", str(tmp_path / "out"), cwd=tmp_path)
+        refused(done, 2, words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_weights_of_another_model_or_damaged(finished: tuple[Path, Done], tmp_path: Path) -> None:
+    run, _ = finished
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    config = json.loads((run / "config.json").read_text())
+    weights = (run / "weights.safetensors").read_bytes()
+    (copy / "weights.safetensors").write_bytes(weights)
+    (copy / "config.json").write_text(
+        json.dumps({**config, "model": {**config["model"], "prior": {"kind": "standard_normal", "dim": 3}}})
+    )
+    refused(call("sample", str(copy), cwd=tmp_path), 4, "weights.safetensors", "not this model's weights")
+    (copy / "config.json").write_text(json.dumps(config))
+    (copy / "weights.safetensors").write_bytes(weights[: len(weights) // 2])
+    refused(call("sample", str(copy), cwd=tmp_path), 4, "weights.safetensors", "cannot be read")
+
+
+def test_debug_shows_the_traceback(cli: Cli) -> None:
+    with pytest.raises(ConfigError, match="absent.json"):
+        cli("run", "absent.json", "--debug")
+
+
+def test_a_failed_run_says_so_in_its_manifest(cli: Cli, tmp_path: Path) -> None:
+    done = cli("run", "tiny.json", "--set", "training.optimiser.kind=sgd", "--set", "training.optimiser.lr=1e30")
+    refused(done, 5, "NaN or infinite", "learning rate")
+    manifest = json.loads(next(tmp_path.glob("runs/tiny/*/manifest.json")).read_text())
+    assert manifest["status"] == "failed"
+    assert "NonFiniteError" in manifest["error"]
+
+
+def test_validate_reports_every_file(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "other.json").write_text(json.dumps({**EXPERIMENT, "name": 3}))
+    (tmp_path / "third.json").write_text("nonsense")
+    done = cli("validate", "tiny.json", "other.json", "third.json")
+    assert done.code == 2
+    assert "tiny.json: valid" in done.out
+    assert "$.name" in done.err
+    assert "third.json: not JSON" in done.err

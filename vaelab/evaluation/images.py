@@ -1,0 +1,47 @@
+"""Images as PNG files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vaelab.errors import DataError
+from vaelab.figures.tiles import as_picture, in_rows, mosaic
+
+
+def grid(images: Tensor, columns: int | None = None) -> Tensor:
+    """Many images in one, `[1 or 3, H', W']`, on white.
+
+    Args:
+        images: `[N, C, H, W]` in [0, 1]; channels that are not 1 or 3 stand side by side.
+        columns: images a row; by default as near to a square as possible.
+    """
+    return mosaic(in_rows(images, columns))
+
+
+def save_png(images: Tensor, path: Path) -> None:
+    """Write one image `[C, H, W]`, or a grid of images `[N, C, H, W]`, in [0, 1], as an 8-bit PNG.
+
+    Grey with one channel, RGB with three, otherwise the channels side by side. Values outside [0, 1] are clipped. The
+    file appears whole or not at all.
+
+    Raises:
+        DataError: the tensor has another number of axes, or holds no image.
+    """
+    if images.ndim not in (3, 4) or 0 in images.shape:
+        raise DataError(f"images have the axes [C, H, W] or [N, C, H, W], and these have shape {tuple(images.shape)}")
+    image = grid(images) if images.ndim == 4 else as_picture(images.detach().cpu().float())
+    levels = (image.clamp(0, 1) * 255).round().to(torch.uint8)
+    from PIL import Image
+
+    array = levels[0] if len(levels) == 1 else levels.permute(1, 2, 0)
+    temporary = path.with_name(f".{path.name}.tmp")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        Image.fromarray(array.contiguous().numpy()).save(temporary, format="PNG")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

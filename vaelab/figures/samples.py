@@ -1,0 +1,52 @@
+"""New data from the model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import PositiveFloat, PositiveInt
+
+from vaelab.figures.base import Figure, FigureContext
+from vaelab.figures.sheets import Labels, expected, sheet
+from vaelab.figures.tiles import in_rows
+from vaelab.model import VAE
+from vaelab.registry import FIGURES, SAMPLERS, ComponentConfig, default
+from vaelab.samplers import Sampler
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Picture
+
+
+class SamplesConfig(ComponentConfig):
+    """Arguments of the samples."""
+
+    kind: Literal["samples"] = "samples"
+
+    number: PositiveInt = 64
+    """Samples."""
+
+    temperature: PositiveFloat = 1.0
+    """Of the latents; less than 1 keeps to the modes of the prior."""
+
+    sampler: Annotated[ComponentConfig, SAMPLERS] = default("prior")
+    """Where the latents come from."""
+
+    @classmethod
+    def example(cls) -> SamplesConfig:
+        return cls(number=5)
+
+
+@FIGURES.register(SamplesConfig)
+class Samples(Figure[SamplesConfig]):
+    """E[x | z] of latents drawn without data, by default from the prior. Not selected."""
+
+    def draw(self, model: VAE, context: FigureContext) -> dict[str, Picture]:
+        temperature, kind = self.config.temperature, self.config.sampler.kind
+        sampler: Sampler[Any] = SAMPLERS.build(self.config.sampler)
+        sampler.fit(model, context.data.train)
+        means = expected(sampler.sample(self.config.number, temperature).likelihood)[0]
+        labels = Labels(f"Samples: E[x | z] with z from the {kind}, temperature {temperature:g}")
+        picture = sheet(in_rows(means), model.data, labels, context)
+        # two figures that differ in these must not share a file
+        name = "samples" + ("" if kind == "prior" else f"_{kind}") + ("" if temperature == 1 else f"_t{temperature:g}")
+        return {} if picture is None else {name: picture}

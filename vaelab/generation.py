@@ -1,0 +1,106 @@
+"""Pictures from a run: from the prior, or around an example of a label."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vaelab.errors import ConfigError, DataError
+from vaelab.evaluation.images import grid, save_png
+from vaelab.metrics import seeded
+from vaelab.registry import SAMPLERS
+from vaelab.runs import Run
+from vaelab.samplers import Sampler
+from vaelab.types import Split
+
+
+def from_sampler(
+    run: Run, number: int, folder: Path, *, sampler: str = "prior", temperature: float = 1.0, seed: int = 0
+) -> list[Path]:
+    """Draw z from a sampler, write E[x | z] as `sample_0.png`, ... and `sample_grid.png` (last in the list).
+
+    Args:
+        run: whose model is used.
+        number: how many.
+        folder: where they go.
+        sampler: kind of the sampler; `prior` is the model's own.
+        temperature: of the latents.
+        seed: of the draws.
+
+    Raises:
+        ConfigError: there is no such sampler, or it has no such temperature.
+        DataError: the data are no images.
+    """
+    _require_images(run)
+    if not temperature > 0:
+        raise ConfigError(f"--temperature must be positive, not {temperature}")
+    with seeded(seed), torch.no_grad():
+        source: Sampler[Any] = SAMPLERS.build(SAMPLERS[sampler].config.model_validate({}))
+        source.fit(run.model, run.data.train)
+        try:
+            chunks = [source.sample(min(1000, number - done), temperature).mean for done in range(0, number, 1000)]
+        except ValueError as error:
+            raise ConfigError(f"--temperature {temperature}: {error}") from error
+        pictures = torch.cat(chunks).cpu()
+    return _write(pictures, folder, [f"sample_{i}" for i in range(number)], "sample_grid")
+
+
+def around_examples(run: Run, label: str, number: int, folder: Path, *, seed: int = 0) -> list[Path]:
+    """Encode the first training example of a label, draw z from its posterior, write E[x | z].
+
+    The files are `generated_digit-3_0.png`, ..., and `generated_digit-3_grid.png` (last in the list).
+
+    Args:
+        run: whose model is used.
+        label: a number, or `all`.
+        number: how many a label.
+        folder: where they go.
+        seed: of the draws.
+
+    Raises:
+        ConfigError: there is no such label.
+        DataError: the data have no labels, or are no images.
+    """
+    _require_images(run)
+    classes = run.model.data.num_classes
+    if classes is None:
+        raise DataError("--digit needs labels, and these data have none. Leave it out to draw from the prior.")
+    if label != "all" and not (label.isdecimal() and int(label) < classes):
+        raise ConfigError(f"--digit {label}: the labels are 0 to {classes - 1}, or 'all'")
+    labels = range(classes) if label == "all" else (int(label),)
+    names, pictures = [], []
+    with seeded(seed):
+        for wanted in labels:
+            x = _first_example(run.data.train, wanted)
+            zs = run.encode(x.expand(number, *x.shape[1:]))
+            pictures.append(run.decode(zs).cpu())
+            names += [f"generated_digit-{wanted}_{i}" for i in range(number)]
+    return _write(torch.cat(pictures), folder, names, f"generated_digit-{label}_grid", columns=number)
+
+
+def _first_example(split: Split, label: int) -> Tensor:
+    for batch in split.batches(torch.arange(len(split)), 1000):
+        assert batch.y is not None
+        found = (batch.y == label).nonzero()
+        if len(found):
+            return batch.x[found[0]]
+    raise DataError(f"the training data have no example of label {label}")
+
+
+def _write(pictures: Tensor, folder: Path, names: list[str], together: str, columns: int | None = None) -> list[Path]:
+    paths = []
+    for name, picture in zip(names, pictures, strict=True):
+        paths.append(folder / f"{name}.png")
+        save_png(picture, paths[-1])
+    paths.append(folder / f"{together}.png")
+    save_png(grid(pictures[:1024], columns), paths[-1])
+    return paths
+
+
+def _require_images(run: Run) -> None:
+    shape = run.model.data.shape
+    if len(shape) != 3:
+        raise DataError(f"pictures can be drawn of images (C, H, W) only, and these data have shape {shape}")
