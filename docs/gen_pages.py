@@ -19,31 +19,34 @@ from vaelab.registry import FAMILIES, Entry, Registry  # noqa: E402
 
 #: What a family is, and where it stands in an experiment. A family that is not here has a page all the same.
 FAMILY = {
-    "encoder": ("Data to features, once a datum whatever the number of samples.", "model.encoder"),
-    "posterior": (r"Features, and top-down state where there is some, to $q(z_i \mid z_{<i}, x)$.", "model.posterior"),
-    "prior": (r"The latent groups, their order and shapes, and $p(z_i \mid z_{<i})$ of each.", "model.prior"),
-    "decoder": ("What the prior reads out of the latents to the parameters of the likelihood.", "model.decoder"),
-    "likelihood": (r"Parameters to $p(x \mid z)$.", "model.likelihood"),
+    "encoder": ("Data to features, once a datum whatever the number of samples.", "`model.encoder`"),
+    "posterior": (
+        r"Features, and top-down state where there is some, to $q(z_i \mid z_{<i}, x)$.",
+        "`model.posterior`",
+    ),
+    "prior": (r"The latent groups, their order and shapes, and $p(z_i \mid z_{<i})$ of each.", "`model.prior`"),
+    "decoder": ("What the prior reads out of the latents to the parameters of the likelihood.", "`model.decoder`"),
+    "likelihood": (r"Parameters to $p(x \mid z)$.", "`model.likelihood`"),
     "divergence": (
         "Terms that the objective `elbo` adds to the distortion, nats a datum. Each has a `weight`, a number or a "
         "schedule.",
-        "objective.divergences",
+        "`objective.divergences`",
     ),
-    "objective": ("What training minimises: one loss a player.", "objective"),
-    "dataset": ("Where data come from, how they are split, and how grey levels become bits.", "data"),
+    "objective": ("What training minimises: one loss a player.", "`objective`"),
+    "dataset": ("Where data come from, how they are split, and how grey levels become bits.", "`data`"),
     "schedule": (
         "A number that depends on the step. It stands wherever a key has the type `schedule`: weights, learning "
         "rates, capacities. A bare number is the schedule `constant`.",
         "",
     ),
-    "optimiser": ("What takes the steps. The model has one, and each adversary has its own.", "training.optimiser"),
+    "optimiser": ("What takes the steps. The model has one, and each adversary has its own.", "`training.optimiser`"),
     "metric": (
         "Numbers measured on a split. The name of a value states the estimator's choices.",
-        "evaluation.metrics and training.validation",
+        "`evaluation.metrics` and `training.validation`",
     ),
-    "figure": ("Pictures that are drawn after training.", "evaluation.figures"),
-    "sampler": ("Where the latents of new data come from.", "the option --sampler of the command sample"),
-    "tracker": ("Where metrics and figures go besides the run directory.", "trackers"),
+    "figure": ("Pictures that are drawn after training.", "`evaluation.figures`"),
+    "sampler": ("Where the latents of new data come from.", "the option `--sampler` of the command `sample`"),
+    "tracker": ("Where metrics and figures go besides the run directory.", "`trackers`"),
 }
 
 
@@ -52,7 +55,7 @@ def component_page(registry: Registry) -> str:
     words, place = FAMILY.get(registry.family, ("", ""))
     parts = [f"# {title(registry.family)}", words]
     if place:
-        parts.append(f"Place in the experiment: `{place}`.")
+        parts.append(f"Where it stands: {place}.")
     parts += [component(entry) for entry in registry]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -179,7 +182,7 @@ def section(name: str, run: dict[str, Any]) -> str:
         [
             f"## {name}",
             config["description"],
-            "| | |\n| --- | --- |\n" + "\n".join(f"| {key} | {text} |" for key, text in facts),
+            "| of the run | |\n| --- | --- |\n" + "\n".join(f"| {key} | {text} |" for key, text in facts),
             f"| value | mean ± standard error |\n| --- | --- |\n{values}",
             pictures,
         ]

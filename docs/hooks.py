@@ -97,6 +97,6 @@ def field_table(fields: list[Argument]) -> str:
 
 
 def _cell(text: str) -> str:
-    # a bar outside a formula ends the cell; inside formulas the docstrings write \mid and \|
-    parts = re.split(r"(\$[^$]+\$)", text)
-    return "".join(part if part.startswith("$") else part.replace("|", "\\|") for part in parts)
+    # a bar ends the cell, but for code; inside formulas the docstrings write \mid and \|
+    parts = re.split(r"(`[^`]+`|\$[^$]+\$)", text)
+    return "".join(part if part.startswith(("$", "`")) else part.replace("|", "\\|") for part in parts)

@@ -30,7 +30,7 @@ EXPERIMENT: dict[str, Any] = {
         "decoder": {"kind": "mlp", "hidden": [16]},
         "likelihood": {"kind": "bernoulli", "grey": True},
     },
-    "training": {"epochs": 2, "batch_size": 64, "log_every": 5},
+    "training": {"epochs": 2, "batch_size": 64, "log_every": 5, "optimiser": {"kind": "adam", "lr": 0.01}},
     "evaluation": {
         "metrics": ["negative_elbo", {"kind": "importance_nll", "samples": 8}, "reconstruction", "active_units"],
         "figures": ["reconstructions", "samples", "traversals", "latents", "manifold", "curves"],

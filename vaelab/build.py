@@ -105,21 +105,31 @@ def _check(model: VAE, context: BuildContext) -> None:
                 raise BuildError(
                     f"{names['encoder']} announced a feature of shape {shape} and yields {tuple(feature.shape[1:])}."
                 )
-        trace = model.infer(batch, samples)
-        for i, (group, spec) in enumerate(zip(trace.groups, context.latent.groups, strict=True)):
-            if group.z.shape != (samples, 2, *spec.shape):
+        state = model.prior.initial((samples, 2), x=batch.x)
+        for i, spec in enumerate(context.latent.groups):
+            q = model.posterior.group(i, features, state, model.prior.group(i, state))
+            z = q.draw().z
+            if z.shape != (samples, 2, *spec.shape):
                 raise BuildError(
-                    f"{names['posterior']} yields latents of shape {tuple(group.z.shape[2:])} for group {i}, and "
+                    f"{names['posterior']} yields latents of shape {tuple(z.shape[2:])} for group {i}, and "
                     f"{names['prior']} has {spec.shape}."
                 )
-        code = model.prior.readout(
-            _replay(model, trace_zs=[group.z for group in trace.groups], batch_shape=(samples, 2))
-        )
+            state = model.prior.advance(i, state, z)
+        code = model.prior.readout(state)
         if code.shape[2:] != context.readout_shape:
             raise BuildError(
                 f"{names['prior']} announced a readout of shape {context.readout_shape} and yields "
                 f"{tuple(code.shape[2:])}."
             )
+        # a decoder that makes its own distribution need not yield parameters at once
+        if type(model.decoder).distribution is Decoder.distribution:
+            parameters = model.decoder(code)
+            if parameters.shape != (samples, 2, *context.parameter_shape):
+                raise BuildError(
+                    f"{names['decoder']} yields parameters of shape {tuple(parameters.shape[2:])}, and "
+                    f"{names['likelihood']} takes {context.parameter_shape}."
+                )
+        trace = model.infer(batch, samples)
         if trace.likelihood.event_shape != context.data.shape:
             raise BuildError(
                 f"{names['decoder']} and {names['likelihood']} yield data of shape "
@@ -132,10 +142,3 @@ def _check(model: VAE, context: BuildContext) -> None:
                     f"{', '.join(names.values())} sums over the wrong axes."
                 )
         generate(model, 2)
-
-
-def _replay(model: VAE, trace_zs: list[torch.Tensor], batch_shape: tuple[int, int]) -> Any:
-    state = model.prior.initial(batch_shape)
-    for i, z in enumerate(trace_zs):
-        state = model.prior.advance(i, state, z)
-    return state

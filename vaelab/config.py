@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -218,7 +219,7 @@ def parse_experiment(content: Mapping[str, Any], source: str = "experiment") -> 
     try:
         return Experiment.model_validate(dict(content))
     except ValidationError as error:
-        raise ConfigError(describe(error, source)) from error
+        raise ConfigError(describe(error, source, content)) from error
 
 
 def load_experiment(path: str | Path, overrides: Iterable[str] = ()) -> Experiment:
@@ -317,14 +318,21 @@ def _set(node: Any, keys: list[str], value: Any, override: str) -> None:
             raise ConfigError(f"--set {override}: {place} is {what}, and has no '{key}'")
 
 
-def describe(error: ValidationError, source: str) -> str:
-    """All mistakes of a validation, a line each, with JSON paths."""
+def describe(error: ValidationError, source: str, content: Any) -> str:
+    """All mistakes of a validation, a line each, with JSON paths.
+
+    Args:
+        error: of the validation.
+        source: name of the file.
+        content: what was validated.
+    """
     lines = []
     for item in error.errors(include_url=False):
-        path = "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in item["loc"])
+        location = _in_content(item["loc"], content)
+        path = "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
         message = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
-            message = "unknown key. " + _nearest_field(error, item["loc"])
+            message = "unknown key. " + _nearest_field(location, content)
         elif item["type"] == "missing":
             message = "is required and missing"
         elif "input" in item and isinstance(item["input"], int | float | str | bool | None):
@@ -333,24 +341,52 @@ def describe(error: ValidationError, source: str) -> str:
     return "\n".join(lines)
 
 
-def _nearest_field(error: ValidationError, location: tuple[int | str, ...]) -> str:
-    import difflib
+Location = tuple[int | str, ...]
 
-    fields = _fields_at(location[:-1])
+
+def _in_content(location: Location, content: Any) -> Location:
+    """A location without what pydantic adds for itself, the names of a union's branches."""
+    kept: list[int | str] = []
+    node = content
+    for position, part in enumerate(location):
+        if isinstance(node, Mapping) and (part in node or position == len(location) - 1):
+            kept.append(part)
+            node = node.get(part)
+        elif isinstance(node, list | tuple) and isinstance(part, int):
+            kept.append(part)
+            node = node[part] if part < len(node) else None
+    return tuple(kept)
+
+
+def _nearest_field(location: Location, content: Any) -> str:
+    fields = _fields_at(location[:-1], content)
     near = difflib.get_close_matches(str(location[-1]), fields, n=1)
     hint = f"Did you mean '{near[0]}'? " if near else ""
     return f"{hint}Known keys: {', '.join(fields)}." if fields else "Remove it."
 
 
-def _fields_at(location: tuple[int | str, ...]) -> list[str]:
+def _fields_at(location: Location, content: Any) -> list[str]:
+    """The keys that the object at a location may have."""
     section: type[BaseModel] | None = Experiment
+    node, field = content, None
     for part in location:
-        if isinstance(part, int):
-            continue
-        field = section.model_fields.get(part) if section else None
-        annotation = field.annotation if field else None
-        section = annotation if isinstance(annotation, type) and issubclass(annotation, _Section) else None
-    return [name for name in section.model_fields if name != "schema_url"] if section else []
+        node = node[part]
+        if isinstance(part, str):
+            field = section.model_fields.get(part) if section else None
+        section = _section_of(field, node) if field else None
+    return [field.alias or name for name, field in section.model_fields.items()] if section else []
+
+
+def _section_of(field: FieldInfo, node: Any) -> type[BaseModel] | None:
+    family = slot_family(field)
+    if family is not None:
+        registry = FAMILIES[family.removeprefix("list of ")]
+        kind = node.get("kind") if isinstance(node, Mapping) else None
+        return registry[kind].config if isinstance(kind, str) and kind in registry else None
+    for annotation in (field.annotation, *get_args(field.annotation)):
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            return annotation
+    return None
 
 
 def slot_family(field: FieldInfo) -> str | None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from vaelab.distributions import Distribution, closed_kl
-from vaelab.types import Batch
+from vaelab.distributions import Distribution, Draw, closed_kl
+from vaelab.types import Batch, State
 
 if TYPE_CHECKING:
     from vaelab.model import VAE
@@ -112,14 +112,20 @@ class Trace:
         return weight
 
 
-def infer(model: VAE, batch: Batch, samples: int = 1, fixed: Mapping[int, Tensor] | None = None) -> Trace:
-    """Draw the latents of a batch from the posterior and score the data.
+def infer_latents(
+    model: VAE, batch: Batch, samples: int = 1, fixed: Mapping[int, Tensor] | None = None, *, mean: bool = False
+) -> tuple[list[Group], State]:
+    """The part of `infer` before the decoder, which costs most of a pass.
 
     Args:
         model: the model.
         batch: B data.
         samples: K.
-        fixed: latents that are observed, by group: `[B, *event]` or `[K, B, *event]`. They add log p(z) and no log q.
+        fixed: as in `infer`.
+        mean: take the mean of each group's posterior in place of a draw.
+
+    Returns:
+        The groups, and the state after the last one.
     """
     fixed = fixed or {}
     shape = (samples, len(batch))
@@ -133,10 +139,23 @@ def infer(model: VAE, batch: Batch, samples: int = 1, fixed: Mapping[int, Tensor
             group = Group(fixed[i].expand(*shape, *event), p)
         else:
             q = model.posterior.group(i, features, state, p)
-            z, log_q, penalty = q.draw()
+            z, log_q, penalty = Draw(q.mean) if mean else q.draw()
             group = Group(z, p, q, penalty, log_q)
         groups.append(group)
         state = model.prior.advance(i, state, group.z)
+    return groups, state
+
+
+def infer(model: VAE, batch: Batch, samples: int = 1, fixed: Mapping[int, Tensor] | None = None) -> Trace:
+    """Draw the latents of a batch from the posterior and score the data.
+
+    Args:
+        model: the model.
+        batch: B data.
+        samples: K.
+        fixed: latents that are observed, by group: `[B, *event]` or `[K, B, *event]`. They add log p(z) and no log q.
+    """
+    groups, state = infer_latents(model, batch, samples, fixed)
     likelihood = model.decoder.distribution(model.prior.readout(state), model.likelihood)
     return Trace(batch, groups, likelihood)
 

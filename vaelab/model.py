@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vaelab.inference import Generation, Trace, generate, infer
+from vaelab.inference import Generation, Trace, generate, infer, infer_latents
 from vaelab.types import Batch, DataSpec
 
 if TYPE_CHECKING:
@@ -73,15 +73,8 @@ class VAE(nn.Module):
             mean: take the mean of each group's posterior, given the means of the groups before it.
         """
         with self.evaluating(), torch.no_grad():
-            batch = Batch(x)
-            if not mean:
-                return tuple(group.z[0] for group in self.infer(batch).groups)
-            features = self.encoder.features(batch)
-            state = self.prior.initial((1, len(batch)), x=x)
-            for i in range(self.depth):
-                q = self.posterior.group(i, features, state, self.prior.group(i, state))
-                state = self.prior.advance(i, state, q.mean)
-            return tuple(z[0] for z in state.zs)
+            groups, _ = infer_latents(self, Batch(x), mean=mean)
+            return tuple(group.z[0] for group in groups)
 
     def decode(self, zs: Tensor | tuple[Tensor, ...]) -> Tensor:
         """E[x | z] `[B, *shape]` from all latent groups, each `[B, *event]`."""

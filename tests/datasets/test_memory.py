@@ -10,9 +10,7 @@ from vaelab.types import DataSpec
 SPEC = DataSpec((1, 4, 4), "unit")
 
 
-def split_of(
-    x: torch.Tensor, mode: str, seed: int = 0, divisor: float = 255.0, rows=None, part="train"
-) -> MemorySplit:
+def split_of(x: torch.Tensor, mode: str, seed: int = 0, divisor: float = 255.0, rows=None, part="train") -> MemorySplit:
     rows = torch.arange(len(x)) if rows is None else rows
     return MemoryPart(x, torch.arange(len(x)), divisor).select(rows, SPEC, Binariser(mode, seed, part))
 

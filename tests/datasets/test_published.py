@@ -42,9 +42,7 @@ def test_digits():
     assert float(batch.x.max()) == 1.0
     assert torch.equal((batch.x * 16).round() / 16, batch.x)
     assert batch.y.bincount().min() > 90
-    assert Digits(DigitsConfig(binarisation="static")).load().train.fetch(
-        torch.arange(9)
-    ).x.unique().tolist() == [0, 1]
+    assert Digits(DigitsConfig(binarisation="static")).load().train.fetch(torch.arange(9)).x.unique().tolist() == [0, 1]
 
 
 @pytest.fixture
@@ -52,8 +50,7 @@ def cifar(tmp_path: Path) -> dict[str, np.ndarray]:
     """Records of each file, in the unpacked folder and in the archive."""
     rng = np.random.default_rng(0)
     records = {
-        name: rng.integers(0, 256, (4, 3073), dtype=np.uint8)
-        for name in cifar10.TRAIN_FILES + cifar10.TEST_FILES
+        name: rng.integers(0, 256, (4, 3073), dtype=np.uint8) for name in cifar10.TRAIN_FILES + cifar10.TEST_FILES
     }
     folder = tmp_path / "unpacked" / cifar10.FOLDER
     folder.mkdir(parents=True)

@@ -53,7 +53,7 @@ def continuous_bernoulli(*event: int) -> ContinuousBernoulli:
 
 
 def optimal_scale(*event: int) -> OptimalScaleNormal:
-    return OptimalScaleNormal(_rand(*BATCH, *event), len(event), lambda log_scale: None)
+    return OptimalScaleNormal(_rand(*BATCH, *event), len(event), torch.zeros((), dtype=torch.float64), lambda log_scale: None)
 
 
 BOOK = torch.randn(8, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(6))

@@ -224,7 +224,7 @@ def test_optimal_scale_is_the_maximum_likelihood_normal(event: tuple[int, ...]):
     loc = torch.randn(2, 3, *event, dtype=torch.float64)
     value = loc + 0.3 * torch.randn_like(loc)
     seen: list[torch.Tensor] = []
-    ours = OptimalScaleNormal(loc, len(event), seen.append)
+    ours = OptimalScaleNormal(loc, len(event), torch.zeros(()), seen.append)
     log_prob = ours.log_prob(value)
     sigma = (value - loc).square().mean().sqrt()
     torch.testing.assert_close(seen[0], sigma.log())
@@ -239,7 +239,7 @@ def test_optimal_scale_is_the_maximum_likelihood_normal(event: tuple[int, ...]):
 
 def test_optimal_scale_survives_a_perfect_reconstruction():
     loc = torch.zeros(1, 2, 4, requires_grad=True)
-    log_prob = OptimalScaleNormal(loc, 1, lambda log_scale: None).log_prob(torch.zeros(1, 2, 4))
+    log_prob = OptimalScaleNormal(loc, 1, torch.zeros(()), lambda log_scale: None).log_prob(torch.zeros(1, 2, 4))
     log_prob.sum().backward()
     assert torch.isfinite(log_prob).all()
     assert loc.grad is not None

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from docs.blocks import ROOT
 
 import vaelab
+from docs.blocks import ROOT
 from vaelab.build import build
 from vaelab.config import apply_overrides, parse_experiment, read_json
 from vaelab.registry import DATASETS

@@ -22,19 +22,13 @@ __all__ = [
     "event_sum",
 ]
 
-_without_closed_form: set[tuple[type, type]] = set()
-
 
 def closed_kl(q: Distribution, p: Distribution) -> Tensor | None:
     """KL(q || p) in nats, `[*batch]`, or None where no closed form is registered.
 
     Register one with `torch.distributions.register_kl`; the most specific pair of classes wins.
     """
-    pair = (type(q), type(p))
-    if pair in _without_closed_form:
-        return None
     try:
         return kl_divergence(q, p)
     except NotImplementedError:
-        _without_closed_form.add(pair)
         return None

@@ -167,22 +167,28 @@ class OptimalScaleNormal(Distribution):
     Args:
         loc: $\mu$, `[K, B, *event]`.
         event_ndim: number of event axes.
+        log_scale: $\log\sigma$ of samples, which no data tell; one number.
         observe: called with $\log\sigma^*$, detached, at each scoring.
     """
 
-    def __init__(self, loc: Tensor, event_ndim: int, observe: Callable[[Tensor], None]) -> None:
+    def __init__(self, loc: Tensor, event_ndim: int, log_scale: Tensor, observe: Callable[[Tensor], None]) -> None:
         split = loc.ndim - event_ndim
         super().__init__(loc.shape[:split], loc.shape[split:])
         self.loc = loc
         self.event_ndim = event_ndim
+        self.log_scale = log_scale
         self.observe = observe
 
     def map(self, function: TensorMap) -> OptimalScaleNormal:
-        return OptimalScaleNormal(function(self.loc, self.event_ndim), self.event_ndim, self.observe)
+        return OptimalScaleNormal(function(self.loc, self.event_ndim), self.event_ndim, self.log_scale, self.observe)
 
     @property
     def mean(self) -> Tensor:
         return self.loc
+
+    def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
+        noise = torch.randn(self._shape(sample_shape), dtype=self.loc.dtype, device=self.loc.device)
+        return self.loc + self.log_scale.exp() * noise
 
     def log_prob(self, value: Tensor) -> Tensor:
         error = (value - self.loc).square()

@@ -76,7 +76,10 @@ class ContinuousBernoulli(Bernoulli):
     @property
     def mean(self) -> Tensor:
         small, logits = self._away_from_zero()
-        exact = 1 / -torch.expm1(-logits) - 1 / logits
+        # by symmetry, so that no exponential overflows
+        positive = logits.abs()
+        mean = 1 / -torch.expm1(-positive) - 1 / positive
+        exact = torch.where(logits > 0, mean, 1 - mean)
         cube = self.logits.square() * self.logits
         return torch.where(small, 0.5 + self.logits / 12 - cube / 720 + cube * self.logits.square() / 30240, exact)
 

@@ -11,7 +11,8 @@ from torch import Tensor
 from vaelab.errors import ConfigError
 from vaelab.figures.base import Figure, FigureContext
 from vaelab.figures.sheets import COLOURS, new_picture, pick_batches
-from vaelab.metrics import draw_latents, offered
+from vaelab.inference import infer_latents
+from vaelab.metrics import offered
 from vaelab.model import VAE
 from vaelab.registry import FIGURES, ComponentConfig
 
@@ -75,8 +76,8 @@ class Latents(Figure[LatentsConfig]):
     def _means(self, model: VAE, context: FigureContext) -> tuple[Tensor, Tensor | None]:
         means, labels = [], []
         for batch in pick_batches(model, context.data.test, self.config.number, self.config.batch_size):
-            z, q = draw_latents(model, batch)[self.config.group]
-            mean = offered(q, "mean")
+            group = infer_latents(model, batch)[0][self.config.group]
+            z, mean = group.z, offered(group.q, "mean")
             means.append((z if mean is None else mean.expand_as(z))[0].flatten(1).cpu().double())
             if batch.y is not None and batch.y.ndim == 1:
                 labels.append(batch.y.cpu())

@@ -11,7 +11,8 @@ from torch import Tensor
 from vaelab.errors import ConfigError
 from vaelab.figures.base import Figure, FigureContext
 from vaelab.figures.sheets import Labels, expected, pick, pick_batches, sheet
-from vaelab.metrics import draw_latents, latent_moments, offered, seeded
+from vaelab.inference import infer_latents
+from vaelab.metrics import latent_moments, offered, seeded
 from vaelab.model import VAE
 from vaelab.registry import FIGURES, ComponentConfig
 
@@ -66,13 +67,13 @@ class Traversals(Figure[TraversalsConfig]):
             return {}
         batches = list(pick_batches(model, context.data.test, self.config.data, self.config.batch_size))
         share = _levels(latent_moments(model, batches)[group].explained)
-        levels = torch.cat([_levels(draw_latents(model, batch)[group][0][0], 1) for batch in batches])
+        levels = torch.cat([_levels(infer_latents(model, batch)[0][group].z[0], 1) for batch in batches])
         loc, scale = levels.mean(0), levels.std(0, correction=0)
         units = share.argsort(descending=True, stable=True)[: self.config.units].tolist()
         steps = torch.linspace(-self.config.span, self.config.span, self.config.steps).tolist()
         base = [
-            z[0] if (mean := offered(q, "mean")) is None else mean.expand_as(z)[0]
-            for z, q in draw_latents(model, pick(model, context.data.test, 1))
+            g.z[0] if (mean := offered(g.q, "mean")) is None else mean.expand_as(g.z)[0]
+            for g in infer_latents(model, pick(model, context.data.test, 1))[0]
         ]
         seed = int(torch.randint(2**31, ()))
         rows = [[self._decode(model, base, u, loc[u] + t * scale[u], seed) for t in steps] for u in units]

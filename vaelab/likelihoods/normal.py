@@ -55,7 +55,7 @@ class NormalLikelihood(Likelihood[NormalConfig]):
             loc, log_scale = parameters.chunk(2, dim=2)
             return DiagonalNormal.from_log_scale(loc, log_scale + self.log_scale, event_ndim)
         if self.config.sigma == "optimal" and self.training:
-            return OptimalScaleNormal(parameters, event_ndim, self._remember)
+            return OptimalScaleNormal(parameters, event_ndim, self.log_scale, self._remember)
         scale = self.log_scale.exp().expand_as(parameters)
         return DiagonalNormal(parameters, scale, self.log_scale.expand_as(parameters), event_ndim)
 

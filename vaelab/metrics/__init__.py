@@ -1,7 +1,7 @@
 """Metrics: numbers about a trained model."""
 
 from vaelab.metrics.base import EvaluationContext, Metric, Value, averaged, measure, seeded
-from vaelab.metrics.passes import LatentMoments, draw_latents, latent_moments, offered
+from vaelab.metrics.passes import LatentMoments, latent_moments, offered
 
 __all__ = [
     "EvaluationContext",
@@ -9,7 +9,6 @@ __all__ = [
     "Metric",
     "Value",
     "averaged",
-    "draw_latents",
     "latent_moments",
     "measure",
     "offered",

@@ -8,8 +8,9 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
+from vaelab.inference import infer_latents
 from vaelab.metrics.base import EvaluationContext, Metric, Value
-from vaelab.metrics.passes import draw_latents, latent_moments
+from vaelab.metrics.passes import latent_moments
 from vaelab.model import VAE
 from vaelab.registry import METRICS, ComponentConfig
 from vaelab.types import Split
@@ -63,9 +64,9 @@ class LatentUsage(Metric[LatentUsageConfig]):
         sizes = {i: group.codes for i, group in enumerate(groups) if group.support == "codes" and group.codes}
         counts: dict[int, Tensor] = {}
         for batch in context.batches(split) if sizes else ():
-            drawn = draw_latents(model, batch)
+            drawn, _ = infer_latents(model, batch)
             for i, size in sizes.items():
-                index: Tensor | None = getattr(drawn[i][1], "index", None)
+                index: Tensor | None = getattr(drawn[i].q, "index", None)
                 if index is not None:
                     used = torch.bincount(index.flatten(), minlength=size).cpu().double()
                     counts[i] = counts[i] + used if i in counts else used

@@ -9,8 +9,8 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
+from vaelab.inference import infer_latents
 from vaelab.metrics.base import EvaluationContext, Metric, Value, averaged
-from vaelab.metrics.passes import draw_latents
 from vaelab.model import VAE
 from vaelab.registry import METRICS, ComponentConfig
 from vaelab.types import Batch, Split, numel
@@ -54,17 +54,17 @@ class MutualInformation(Metric[MutualInformationConfig]):
         log_q: list[Tensor] = []
         posteriors: list[Batch] = []
         for batch in limited.batches(split):
-            z, q = draw_latents(model, batch)[0]
-            state = model.prior.initial((1, len(batch)), batch.condition, batch.x)
-            own = q.log_prob(z)[0]
-            drawn.append(z[0])
+            group = infer_latents(model, batch)[0][0]
+            own = group.log_q[0]
+            drawn.append(group.z[0])
             log_q.append(own.cpu().double())
-            log_ratio.append((own - model.prior.group(0, state).log_prob(z)[0]).cpu().double())
+            log_ratio.append((own - group.log_p[0]).cpu().double())
             posteriors.append(batch)
         zs = torch.cat(drawn)
         aggregate = torch.full((len(zs),), -math.inf, dtype=torch.float64)
         for batch in posteriors:
-            _, q = draw_latents(model, batch)[0]
+            q = infer_latents(model, batch)[0][0].q
+            assert q is not None
             rows = max(1, self.config.max_elements // (len(batch) * numel(spec.shape)))
             for start in range(0, len(zs), rows):
                 part = zs[start : start + rows]

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from vaelab.inference import infer_latents
 from vaelab.model import VAE
 from vaelab.types import Batch, numel
 
 
-def offered(distribution: Distribution, name: str) -> Tensor | None:
+def offered(distribution: Distribution | None, name: str) -> Tensor | None:
     """A moment such as `mean` or `variance`, or None where the distribution has no closed form for it."""
     try:
         value: Tensor | None = getattr(distribution, name, None)
@@ -42,23 +43,6 @@ def _rows(batch: Batch, rows: slice) -> Batch:
         return None if tensor is None else tensor[rows]
 
     return Batch(batch.x[rows], part(batch.y), part(batch.observed), part(batch.condition))
-
-
-def draw_latents(model: VAE, batch: Batch, samples: int = 1) -> list[tuple[Tensor, Distribution]]:
-    """One draw of every latent group `[K, B, *event]`, with the posterior it came from.
-
-    The loop of `vaelab.inference.infer` without the decoder, which costs most of a pass and says nothing of the
-    latents.
-    """
-    features = model.encoder.features(batch)
-    state = model.prior.initial((samples, len(batch)), batch.condition, batch.x)
-    drawn: list[tuple[Tensor, Distribution]] = []
-    for i in range(model.depth):
-        q = model.posterior.group(i, features, state, model.prior.group(i, state))
-        z = q.draw().z
-        drawn.append((z, q))
-        state = model.prior.advance(i, state, z)
-    return drawn
 
 
 @dataclass(frozen=True)
@@ -114,10 +98,10 @@ def latent_moments(
             halves = {i: torch.zeros(2, len(batch), *shapes[i], dtype=torch.float64) for i in real}
             for half in (0, 1):
                 for count in counts:
-                    drawn = draw_latents(model, batch, count)
+                    groups, _ = infer_latents(model, batch, count)
                     for i in real:
-                        z, q = drawn[i]
-                        mean = offered(q, "mean")
+                        z = groups[i].z
+                        mean = offered(groups[i].q, "mean")
                         halves[i][half] += (z if mean is None else mean.expand_as(z)).cpu().double().sum(0) / samples
                         z = z.cpu().double()
                         sums[i][3] += z.sum((0, 1))

@@ -8,7 +8,6 @@ import torch
 from einops import rearrange
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
-from vector_quantize_pytorch import VectorQuantize
 
 from vaelab.distributions import Distribution, QuantisedCodes
 from vaelab.posteriors.base import Posterior, PosteriorConfig
@@ -43,6 +42,9 @@ class VQPosterior(Posterior[VQConfig]):
     support = "codes"
 
     def __init__(self, config: VQConfig, context: BuildContext) -> None:
+        # imported here: it takes seconds, and every look-up in this family would pay for it
+        from vector_quantize_pytorch import VectorQuantize
+
         super().__init__(config, context)
         self.books = nn.ModuleList(
             VectorQuantize(
@@ -51,6 +53,7 @@ class VQPosterior(Posterior[VQConfig]):
                 decay=config.decay,
                 commitment_weight=0.0,  # the penalty is computed below: the library's is one mean over the batch
                 threshold_ema_dead_code=config.threshold_dead or 0,
+                rotation_trick=False,  # the gradient is the paper's, straight through
             )
             for spec in (self.specs[:1] if self.shared else self.specs)
         )

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
-from pydantic import PositiveInt
+from pydantic import Discriminator, PositiveInt, Tag
 from torch import Tensor, nn
 
 from vaelab.distributions import Distribution
 from vaelab.registry import ComponentConfig
 from vaelab.types import BuildContext, GroupSpec, LatentSpec, Shape, State
 
-#: A latent vector's length, or the shape of a latent map.
-LatentShape = PositiveInt | tuple[PositiveInt, PositiveInt, PositiveInt]
+#: A latent vector's length, or the shape of a latent map. Told apart by hand, so that a mistake is reported once.
+LatentShape = Annotated[
+    Annotated[PositiveInt, Tag("vector")] | Annotated[tuple[PositiveInt, PositiveInt, PositiveInt], Tag("map")],
+    Discriminator(lambda value: "map" if isinstance(value, list | tuple) else "vector"),
+]
 
 C = TypeVar("C", bound=ComponentConfig)
 
