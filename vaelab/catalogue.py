@@ -73,8 +73,9 @@ def _type(schema: dict[str, Any]) -> str:
         return " | ".join(json.dumps(value) for value in schema["enum"])
     if "const" in schema:
         return json.dumps(schema["const"])
-    if "anyOf" in schema:
-        return " | ".join(_type(option) for option in schema["anyOf"])
+    for union in ("anyOf", "oneOf"):
+        if union in schema:
+            return " | ".join(_type(option) for option in schema[union])
     name = str(schema.get("type", "object"))
     if name == "array":
         if "prefixItems" in schema:

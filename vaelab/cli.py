@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.markup import escape
 
 from vaelab.errors import ConfigError, VaelabError
 
@@ -233,7 +234,7 @@ def list_(
     table = Table("family", "kind", "what it is", box=None, header_style="bold", pad_edge=False)
     for registry in families:
         for entry in registry:
-            table.add_row(registry.family, entry.kind, entry.summary)
+            table.add_row(registry.family, entry.kind, escape(entry.summary))
     console.print(table)
 
 
@@ -257,7 +258,7 @@ def show(
     console.print(Markdown(docstring(entry)))
     table = Table("key", "type", "default", "what it does", box=None, header_style="bold", pad_edge=False)
     for argument in arguments(entry.config):
-        table.add_row(argument.name, argument.type, argument.default, argument.description)
+        table.add_row(*map(escape, (argument.name, argument.type, argument.default, argument.description)))
     console.print(table)
     console.print(f"\nexample: {example(entry)}", highlight=False, markup=False, soft_wrap=True)
 
