@@ -24,8 +24,9 @@ Shape = tuple[int, ...]
 #: What the numbers of a datum are: bits, grey levels in [0, 1], or real numbers.
 Values = Literal["binary", "unit", "real"]
 
-#: Where a latent group lives. A posterior and a prior must agree on it.
-Support = Literal["real", "codes"]
+#: Where a latent group lives; a posterior and a prior must agree on it. Vectors of real numbers, unit vectors, points of
+#: the Poincare ball, one-hot vectors (relaxed ones while training), bits (likewise), or vectors of a code book.
+Support = Literal["real", "sphere", "ball", "one_hot", "bits", "codes"]
 
 
 def numel(shape: Shape) -> int:

@@ -80,4 +80,11 @@ class Posterior(nn.Module, Generic[C]):
         return q if q.batch_shape == state.batch_shape else q.expand(state.batch_shape)
 
 
-_SUPPORTS: dict[Support, str] = {"real": "real vectors", "codes": "discrete codes"}
+_SUPPORTS: dict[Support, str] = {
+    "real": "real vectors",
+    "sphere": "unit vectors",
+    "ball": "points of the Poincare ball",
+    "one_hot": "one-hot vectors",
+    "bits": "bits",
+    "codes": "discrete codes",
+}
