@@ -93,8 +93,9 @@ def run(
 
     loaded = load_experiment(experiment, set_ or ())
     if dry_run:
+        summary = _built(loaded)
         console.print_json(loaded.to_json())
-        console.print(_built(loaded), highlight=False)
+        console.print(summary, highlight=False)
         return
     from vaelab.experiment import train
 

@@ -76,7 +76,7 @@ def resume(path: str | Path, *, device: str | None = None, console: Console | No
     run = load_run(path, device or "cpu")
     where = resolve_device(device or run.experiment.device)
     prepared = _Prepared(run.experiment, where)
-    data = load_data(run.experiment, where)
+    data = load_data(run.experiment, where, run.directory.read_manifest().get("data"))
     return _execute(run.directory, prepared, data, console or Console(quiet=True), resumed=True)
 
 

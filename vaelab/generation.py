@@ -39,7 +39,7 @@ def from_sampler(
         raise ConfigError(f"--temperature must be positive, not {temperature}")
     with seeded(seed), torch.no_grad():
         source: Sampler[Any] = SAMPLERS.build(SAMPLERS[sampler].config.model_validate({}))
-        source.fit(run.model, run.data.train)
+        source.fit(run.model, lambda: run.data)
         try:
             chunks = [source.sample(min(1000, number - done), temperature).mean for done in range(0, number, 1000)]
         except ValueError as error:

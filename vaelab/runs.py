@@ -167,8 +167,12 @@ class Run:
 
     @cached_property
     def data(self) -> DataSplits:
-        """The data, on the model's device."""
-        return load_data(self.experiment, self.device)
+        """The data that the run was trained on, on the model's device.
+
+        Raises:
+            RunError: other data are found now.
+        """
+        return load_data(self.experiment, self.device, self.directory.read_manifest().get("data"))
 
     @property
     def evaluation(self) -> dict[str, Any]:
@@ -199,10 +203,26 @@ class Run:
         return self.model.sample(number, temperature)
 
 
-def load_data(experiment: Experiment, device: torch.device) -> DataSplits:
-    """An experiment's data, on a device."""
+def load_data(experiment: Experiment, device: torch.device, expected: Mapping[str, Any] | None = None) -> DataSplits:
+    """An experiment's data, on a device.
+
+    Args:
+        experiment: whose data.
+        device: where they go.
+        expected: the provenance that they must have, where a run is gone on with.
+
+    Raises:
+        RunError: they are not the expected ones: another source, other files or another split.
+    """
     dataset: Dataset[Any] = DATASETS.build(experiment.data)
     data = dataset.load()
+    for key in ("source", "sizes", "files") if expected else ():
+        before, now = (provenance.get(key) for provenance in (expected or {}, data.provenance))
+        if json.dumps(before, sort_keys=True) != json.dumps(now, sort_keys=True):
+            raise RunError(
+                f"the data found now are not those that the run was trained on: its {key} was {_brief(before)} and is "
+                f"{_brief(now)}. Bring the data back (data.root, VAELAB_DATA)."
+            )
     validation = data.validation.to(device) if data.validation is not None else None
     return DataSplits(data.train.to(device), validation, data.test.to(device), data.provenance)
 
@@ -256,6 +276,10 @@ def load_run(path: str | Path, device: str = "auto") -> Run:
     if not isinstance(content, Mapping):
         raise RunError(f"{directory.config}: not an experiment")
     return Run(directory, parse_experiment(content, str(directory.config)), resolve_device(device))
+
+
+def _brief(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)[:200]
 
 
 def _read_object(path: Path) -> dict[str, Any]:

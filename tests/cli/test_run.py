@@ -146,6 +146,21 @@ def test_a_stopped_run_is_finished_by_resume(cli: Cli, tmp_path: Path) -> None:
     assert (run / "metrics.jsonl").read_text() == metrics
 
 
+def test_a_run_is_not_evaluated_or_resumed_on_other_data(cli: Cli, tmp_path: Path) -> None:
+    assert cli("run", "tiny.json").code == 0
+    run = next(tmp_path.glob("runs/tiny/*"))
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["data"]["source"] = "something else"
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    evaluation = (run / "evaluation.json").read_text()
+    for arguments in (("evaluate", str(run)), ("run", "--resume", str(run)), ("sample", str(run), "--digit", "1")):
+        done = cli(*arguments)
+        assert done.code == 4, done.err
+        assert "source was something else" in done.err
+    assert (run / "evaluation.json").read_text() == evaluation
+    assert cli("sample", str(run), "--num", "2").code == 0, "the prior needs no data"
+
+
 def test_the_python_api_does_the_same(finished: Finished, tmp_path: Path) -> None:
     run, _ = finished
     loaded = vaelab.load_run(run)

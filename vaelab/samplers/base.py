@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from vaelab.inference import Generation
 from vaelab.model import VAE
 from vaelab.registry import ComponentConfig
-from vaelab.types import Split
+from vaelab.types import DataSplits
 
 C = TypeVar("C", bound=ComponentConfig)
 
@@ -20,8 +21,13 @@ class Sampler(ABC, Generic[C]):
         self.config = config
 
     @abstractmethod
-    def fit(self, model: VAE, train: Split) -> None:
-        """Take the model to sample from, and learn from the training data what is to be learned."""
+    def fit(self, model: VAE, data: Callable[[], DataSplits]) -> None:
+        """Take the model to sample from, and learn from the data what is to be learned.
+
+        Args:
+            model: the model.
+            data: reads the data; not called by a sampler that learns nothing, which then works without them.
+        """
 
     @abstractmethod
     def sample(self, number: int, temperature: float = 1.0) -> Generation:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from vaelab.inference import Generation
 from vaelab.model import VAE
 from vaelab.registry import SAMPLERS, ComponentConfig
 from vaelab.samplers.base import Sampler
-from vaelab.types import Split
+from vaelab.types import DataSplits
 
 
 class PriorSamplerConfig(ComponentConfig):
@@ -21,7 +22,7 @@ class PriorSamplerConfig(ComponentConfig):
 class PriorSampler(Sampler[PriorSamplerConfig]):
     """Ancestral sampling, $z_i \\sim p(z_i \\mid z_{<i})$ group by group, then $p(x \\mid z)$. Nothing is fitted."""
 
-    def fit(self, model: VAE, train: Split) -> None:
+    def fit(self, model: VAE, data: Callable[[], DataSplits]) -> None:
         self.model = model
 
     def sample(self, number: int, temperature: float = 1.0) -> Generation:
