@@ -115,7 +115,7 @@ class TrainingConfig(_Section):
     """Compile the forward pass with torch.compile."""
 
     log_every: PositiveInt = 100
-    """Steps between two lines of metrics.jsonl; each line is the mean since the last."""
+    """Steps between two lines of metrics.jsonl, and one at each epoch's end; each line is the mean since the last."""
 
     validate_every: PositiveInt = 1
     """Epochs between two validations, where there are validation data."""

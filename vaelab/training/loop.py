@@ -212,7 +212,7 @@ class Trainer:
             self.step += 1
             last = self.step == self.total_steps
             epoch_end = self.step % self.steps_per_epoch == 0
-            if self.step % config.log_every == 0 or last:
+            if self.step % config.log_every == 0 or epoch_end or last:
                 self._log()
             self.reporter.advance(self.step)
             if (epoch_end or last) and self.data.validation is not None:

@@ -1,0 +1,39 @@
+"""Copy finished runs into docs/results, without what tells of the machine: `python docs/add_result.py RUN...`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).with_name("results")
+
+
+def add(run: Path) -> Path:
+    """Copy one run, replacing an older one of the same name."""
+    manifest = json.loads((run / "manifest.json").read_text())
+    if manifest["status"] != "finished":
+        raise SystemExit(f"{run}: its status is {manifest['status']}, and only a finished run is a result")
+    target = RESULTS / manifest["name"]
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(run / "figures", target / "figures")
+    for name in ("config.json", "metrics.jsonl"):
+        shutil.copy(run / name, target / name)
+    for name in ("manifest.json", "evaluation.json"):
+        content = without_places(json.loads((run / name).read_text()))
+        (target / name).write_text(json.dumps(content, indent=2) + "\n")
+    return target
+
+
+def without_places(content: Any) -> Any:
+    """The content without folders of the machine."""
+    if isinstance(content, dict):
+        return {key: without_places(value) for key, value in content.items() if key not in ("root", "platform")}
+    return [without_places(value) for value in content] if isinstance(content, list) else content
+
+
+if __name__ == "__main__":
+    for argument in sys.argv[1:]:
+        print(add(Path(argument)))
