@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -11,6 +11,9 @@ from vaelab.inference import Trace
 from vaelab.registry import ComponentConfig, default
 from vaelab.schedules import Scalar, schedule
 from vaelab.types import BuildContext, StepContext
+
+if TYPE_CHECKING:
+    from vaelab.model import VAE
 
 
 class DivergenceConfig(ComponentConfig):
@@ -50,12 +53,7 @@ class Divergence(nn.Module, Generic[C]):
         name: under which it is logged, unweighted.
         weight: its schedule.
         adversary: the second player, or None.
-        closed_form: True where the term needs each group's KL in closed form; refused at build time where one lacks it.
-        codes: True where the term needs a posterior over discrete codes.
     """
-
-    closed_form = False
-    codes = False
 
     def __init__(self, config: C, context: BuildContext) -> None:
         super().__init__()
@@ -64,6 +62,13 @@ class Divergence(nn.Module, Generic[C]):
         self.weight = schedule(config.weight)
         # set here and not in the class, where it would hide the submodule that a subclass registers
         self.adversary: Adversary | None = None
+
+    def check(self, model: VAE, trace: Trace) -> None:
+        """Refuse a model that the term has no meaning for; called when the model is built, with a trial pass.
+
+        Raises:
+            BuildError: naming the term and the other component.
+        """
 
     def forward(self, trace: Trace, context: StepContext) -> Float[Tensor, " B"]:
         """The value of each datum `[B]`, nats, before its weight. Statistics of a batch are broadcast."""

@@ -7,7 +7,9 @@ from typing import Literal
 from torch import Tensor
 
 from vaelab.divergences.base import Divergence, DivergenceConfig
+from vaelab.errors import BuildError
 from vaelab.inference import Trace
+from vaelab.model import VAE
 from vaelab.registry import DIVERGENCES
 from vaelab.types import StepContext
 
@@ -25,7 +27,12 @@ class Commitment(Divergence[CommitmentConfig]):
     van den Oord et al. (2017, equation 3); the posterior defines the penalty and its beta.
     """
 
-    codes = True
+    def check(self, model: VAE, trace: Trace) -> None:
+        if all(group.penalty is None for group in trace.groups):
+            raise BuildError(
+                f"divergence '{self.name}' weighs the penalty of discrete codes, and posterior "
+                f"'{model.posterior.config.kind}' has none. Remove the term or use a posterior over codes."
+            )
 
     def forward(self, trace: Trace, context: StepContext) -> Tensor:
         penalties = [group.penalty for group in trace.groups if group.penalty is not None]

@@ -9,7 +9,9 @@ from pydantic import PositiveFloat
 from torch import Tensor
 
 from vaelab.divergences.base import Divergence, DivergenceConfig
+from vaelab.errors import BuildError
 from vaelab.inference import Trace
+from vaelab.model import VAE
 from vaelab.registry import DIVERGENCES, default
 from vaelab.schedules import Scalar, schedule
 from vaelab.types import BuildContext, StepContext
@@ -32,9 +34,16 @@ class KL(Divergence[KLConfig]):
     2017), with a schedule the warm-up of Sønderby et al. (2016).
     """
 
-    def __init__(self, config: KLConfig, context: BuildContext) -> None:
-        super().__init__(config, context)
-        self.closed_form = config.estimator == "closed"
+    def check(self, model: VAE, trace: Trace) -> None:
+        if self.config.estimator != "closed":
+            return
+        for i, group in enumerate(trace.groups):
+            if group.closed_rate() is None:
+                raise BuildError(
+                    f"divergence '{self.name}' wants the KL in closed form, and there is none between posterior "
+                    f"'{model.posterior.config.kind}' and prior '{model.prior.config.kind}' (latent group {i}). "
+                    'Use "estimator": "auto" or "monte_carlo".'
+                )
 
     def forward(self, trace: Trace, context: StepContext) -> Tensor:
         rate = trace.log_px - trace.log_weight if self.config.estimator == "monte_carlo" else trace.total_rate()

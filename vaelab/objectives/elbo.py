@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from torch import Tensor, nn
 
 from vaelab.divergences import Divergence, DivergenceConfig
-from vaelab.errors import BuildError
 from vaelab.objectives.base import MODEL, Loss, Objective, ObjectiveConfig
 from vaelab.registry import DIVERGENCES, OBJECTIVES, ComponentConfig, default
 from vaelab.types import Batch, BuildContext, StepContext
@@ -75,15 +74,4 @@ class Elbo(Objective[ElboConfig]):
     def check(self, model: VAE, batch: Batch) -> None:
         trace = model.infer(batch)
         for divergence in self.terms():
-            closed = [group.closed_rate() is not None for group in trace.groups]
-            if divergence.closed_form and not all(closed):
-                raise BuildError(
-                    f"divergence '{divergence.name}' wants the KL in closed form, and there is none between posterior "
-                    f"'{model.posterior.config.kind}' and prior '{model.prior.config.kind}' (latent group "
-                    f'{closed.index(False)}). Use "estimator": "auto" or "monte_carlo".'
-                )
-            if divergence.codes and all(group.penalty is None for group in trace.groups):
-                raise BuildError(
-                    f"divergence '{divergence.name}' weighs the penalty of discrete codes, and posterior "
-                    f"'{model.posterior.config.kind}' has none. Remove the term or use a posterior over codes."
-                )
+            divergence.check(model, trace)
