@@ -15,10 +15,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import numpy as np
 import pytest
-import shape_checks
 import torch
 from hypothesis import settings
 from jaxtyping import install_import_hook
+
+import shape_checks
 
 # before the first import of vaelab; see `shape_checks.checked` for why it is not beartype itself
 install_import_hook("vaelab", f"{shape_checks.__name__}.checked")

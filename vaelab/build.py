@@ -11,7 +11,7 @@ from torch import nn
 from vaelab.config import ModelConfig
 from vaelab.decoders import Decoder
 from vaelab.encoders import Encoder
-from vaelab.errors import BuildError
+from vaelab.errors import BuildError, NoDensityError
 from vaelab.inference import generate
 from vaelab.likelihoods import Likelihood
 from vaelab.model import VAE
@@ -27,7 +27,7 @@ from vaelab.registry import (
     PRIORS,
     ComponentConfig,
 )
-from vaelab.types import Batch, BuildContext, DataSpec
+from vaelab.types import Batch, BuildContext, DataSpec, StepContext
 
 
 def build_model(config: ModelConfig, data: DataSpec) -> VAE:
@@ -48,7 +48,7 @@ def build(config: ModelConfig, objective: ComponentConfig, data: DataSpec) -> tu
     model, context = _build(config, data)
     trained: Objective[Any] = OBJECTIVES.build(objective, context)
     with _Probe(model):
-        trained.check(model, _made_up(data))
+        _check_objective(model, trained, context)
     return model, trained
 
 
@@ -68,6 +68,22 @@ def _build(config: ModelConfig, data: DataSpec) -> tuple[VAE, BuildContext]:
     context._model = weakref.ref(model)
     _check(model, context)
     return model, context
+
+
+def _check_objective(model: VAE, objective: Objective[Any], context: BuildContext) -> None:
+    """Its own check, and a trial where the model lacks some log-density: whether that is needed, only a trial tells."""
+    batch = _made_up(context.data)
+    try:
+        objective.check(model, batch)
+        groups = model.infer(batch).groups
+        if not all(group.has_density and (group.q is None or group.q.has_log_prob) for group in groups):
+            with torch.enable_grad():  # an objective may differentiate inside
+                objective(model, batch, StepContext())
+    except NoDensityError as error:
+        raise BuildError(
+            f"objective '{objective.config.kind}' needs a log-density that {context.names['posterior']} with "
+            f"{context.names['prior']} does not have: {error}. Use another objective, or a posterior with a density."
+        ) from error
 
 
 class _Probe:
@@ -91,7 +107,8 @@ class _Probe:
 
 def _made_up(data: DataSpec) -> Batch:
     x = torch.rand(2, *data.shape)
-    return Batch(x.round() if data.values == "binary" else x)
+    condition = None if data.condition_shape is None else torch.rand(2, *data.condition_shape)
+    return Batch(x.round() if data.values == "binary" else x, condition=condition)
 
 
 def _check(model: VAE, context: BuildContext) -> None:
@@ -105,7 +122,7 @@ def _check(model: VAE, context: BuildContext) -> None:
                 raise BuildError(
                     f"{names['encoder']} announced a feature of shape {shape} and yields {tuple(feature.shape[1:])}."
                 )
-        state = model.prior.initial((samples, 2), x=batch.x)
+        state = model.prior.initial((samples, 2), batch.condition, batch.x)
         for i, spec in enumerate(context.latent.groups):
             q = model.posterior.group(i, features, state, model.prior.group(i, state))
             z = q.draw().z
@@ -135,7 +152,10 @@ def _check(model: VAE, context: BuildContext) -> None:
                 f"{names['decoder']} and {names['likelihood']} yield data of shape "
                 f"{tuple(trace.likelihood.event_shape)}, and the data have {context.data.shape}."
             )
-        for what, value in (("log p(x | z)", trace.log_px), ("the rate", trace.total_rate())):
+        scores = [("log p(x | z)", trace.log_px)]
+        if trace.has_density:
+            scores.append(("the rate", trace.total_rate()))
+        for what, value in scores:
             if value.shape != (samples, 2):
                 raise BuildError(
                     f"{what} has shape {tuple(value.shape)} where ({samples}, 2) is due: samples by batch. One of "

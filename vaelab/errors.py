@@ -23,6 +23,13 @@ class BuildError(ConfigError):
     """Two components are valid alone and cannot work together. Exit code 2."""
 
 
+class NoDensityError(BuildError):
+    """A log-density was asked for where there is none, or none that can be computed. Exit code 2.
+
+    `vaelab.build.build` tries an objective on such a model and names both in its message.
+    """
+
+
 class RegistrationError(ConfigError):
     """A component was registered wrongly: kind taken, or `kind` is no one-valued Literal. Exit code 2."""
 

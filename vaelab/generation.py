@@ -14,7 +14,7 @@ from vaelab.metrics import seeded
 from vaelab.registry import SAMPLERS
 from vaelab.runs import Run
 from vaelab.samplers import Sampler
-from vaelab.types import Split
+from vaelab.types import Batch, Split
 
 
 def from_sampler(
@@ -74,19 +74,22 @@ def around_examples(run: Run, label: str, number: int, folder: Path, *, seed: in
     names, pictures = [], []
     with seeded(seed):
         for wanted in labels:
-            x = _first_example(run.data.train, wanted)
-            zs = run.encode(x.expand(number, *x.shape[1:]))
-            pictures.append(run.decode(zs).cpu())
+            example = _first_example(run.data.train, wanted)
+            condition = None if example.condition is None else example.condition.expand(number, -1)
+            zs = run.model.encode(example.x.expand(number, *example.x.shape[1:]), condition=condition)
+            pictures.append(run.model.decode(zs, condition=condition).cpu())
             names += [f"generated_digit-{wanted}_{i}" for i in range(number)]
     return _write(torch.cat(pictures), folder, names, f"generated_digit-{label}_grid", columns=number)
 
 
-def _first_example(split: Split, label: int) -> Tensor:
+def _first_example(split: Split, label: int) -> Batch:
     for batch in split.batches(torch.arange(len(split)), 1000):
         assert batch.y is not None
         found = (batch.y == label).nonzero()
         if len(found):
-            return batch.x[found[0]]
+            row = found[0]
+            condition = None if batch.condition is None else batch.condition[row]
+            return Batch(batch.x[row], batch.y[row], condition=condition)
     raise DataError(f"the training data have no example of label {label}")
 
 

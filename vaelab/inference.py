@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from vaelab.distributions import Distribution, Draw, closed_kl
+from vaelab.errors import NoDensityError
 from vaelab.types import Batch, State
 
 if TYPE_CHECKING:
@@ -35,16 +36,33 @@ class Group:
     _log_q: Tensor | None = None
 
     @property
+    def has_density(self) -> bool:
+        """Whether there are a log q and a log p of z, and with them a rate."""
+        return self.p.has_density and (self.q is None or self.q.has_density)
+
+    @property
     def log_q(self) -> Tensor:
-        """log q(z | ...) `[K, B]`; 0 where the latent was given."""
+        """log q(z | ...) `[K, B]`; 0 where the latent was given.
+
+        Raises:
+            NoDensityError: the posterior is a point mass.
+        """
         if self._log_q is None:
+            if self.q is not None and not self.q.has_density:
+                raise NoDensityError(f"{type(self.q).__name__} has no density, so there is no log q and no rate")
             shape = self.z.shape[:2]
             self._log_q = self.z.new_zeros(shape) if self.q is None else self.q.log_prob(self.z)
         return self._log_q
 
     @property
     def log_p(self) -> Tensor:
-        """log p(z | ...) `[K, B]`."""
+        """log p(z | ...) `[K, B]`.
+
+        Raises:
+            NoDensityError: the prior is made of point masses.
+        """
+        if not self.p.has_density:
+            raise NoDensityError(f"{type(self.p).__name__} has no density, so there is no log p and no rate")
         return self.p.log_prob(self.z)
 
     def closed_rate(self) -> Tensor | None:
@@ -84,10 +102,19 @@ class Trace:
         return self.groups[0].z.shape[0]
 
     @property
+    def has_density(self) -> bool:
+        """Whether every group has one; without, there are no rates and no weights."""
+        return all(group.has_density for group in self.groups)
+
+    @property
     def log_px(self) -> Tensor:
-        """log p(x | z) `[K, B]`."""
+        """log p(x | z) `[K, B]`, of the observed pixels only where the batch says which those are."""
         if self._log_px is None:
-            self._log_px = self.likelihood.log_prob(self.batch.x.unsqueeze(0))
+            x, observed = self.batch.x.unsqueeze(0), self.batch.observed
+            if observed is None:
+                self._log_px = self.likelihood.log_prob(x)
+            else:
+                self._log_px = self.likelihood.log_prob_where(x, observed.unsqueeze(0))
         return self._log_px
 
     def rate(self, i: int) -> Tensor:
@@ -113,7 +140,13 @@ class Trace:
 
 
 def infer_latents(
-    model: VAE, batch: Batch, samples: int = 1, fixed: Mapping[int, Tensor] | None = None, *, mean: bool = False
+    model: VAE,
+    batch: Batch,
+    samples: int = 1,
+    fixed: Mapping[int, Tensor] | None = None,
+    *,
+    mean: bool = False,
+    pathwise: bool = True,
 ) -> tuple[list[Group], State]:
     """The part of `infer` before the decoder, which costs most of a pass.
 
@@ -122,7 +155,9 @@ def infer_latents(
         batch: B data.
         samples: K.
         fixed: as in `infer`.
-        mean: take the mean of each group's posterior in place of a draw.
+        mean: take the centre of each group's posterior in place of a draw: its mean, or the point that stands for it
+            where the mean is unknown or no point of the latent space.
+        pathwise: let gradients flow through the draws; else they are constants, and log q(z | x) of a constant is scored.
 
     Returns:
         The groups, and the state after the last one.
@@ -139,14 +174,22 @@ def infer_latents(
             group = Group(fixed[i].expand(*shape, *event), p)
         else:
             q = model.posterior.group(i, features, state, p)
-            z, log_q, penalty = Draw(q.mean) if mean else q.draw()
+            # a draw that is scored as a constant must be exact, where a pathwise one may be relaxed
+            z, log_q, penalty = Draw(q.centre) if mean else q.draw() if pathwise else Draw(q.sample())
             group = Group(z, p, q, penalty, log_q)
         groups.append(group)
         state = model.prior.advance(i, state, group.z)
     return groups, state
 
 
-def infer(model: VAE, batch: Batch, samples: int = 1, fixed: Mapping[int, Tensor] | None = None) -> Trace:
+def infer(
+    model: VAE,
+    batch: Batch,
+    samples: int = 1,
+    fixed: Mapping[int, Tensor] | None = None,
+    *,
+    pathwise: bool = True,
+) -> Trace:
     """Draw the latents of a batch from the posterior and score the data.
 
     Args:
@@ -154,10 +197,37 @@ def infer(model: VAE, batch: Batch, samples: int = 1, fixed: Mapping[int, Tensor
         batch: B data.
         samples: K.
         fixed: latents that are observed, by group: `[B, *event]` or `[K, B, *event]`. They add log p(z) and no log q.
+        pathwise: as in `infer_latents`.
     """
-    groups, state = infer_latents(model, batch, samples, fixed)
+    groups, state = infer_latents(model, batch, samples, fixed, pathwise=pathwise)
     likelihood = model.decoder.distribution(model.prior.readout(state), model.likelihood)
     return Trace(batch, groups, likelihood)
+
+
+def posterior_log_prob(model: VAE, batch: Batch, zs: Sequence[Tensor]) -> Tensor:
+    """log q(z | x) `[B]` of given latents, each `[B, *event]`, all groups together."""
+    features = model.encoder.features(batch)
+    state = model.prior.initial((1, len(batch)), batch.condition, batch.x)
+    total = batch.x.new_zeros(1, len(batch))
+    for i, z in enumerate(zs):
+        q = model.posterior.group(i, features, state, model.prior.group(i, state))
+        total = total + q.log_prob(z.unsqueeze(0))
+        state = model.prior.advance(i, state, z.unsqueeze(0))
+    return total[0]
+
+
+def log_joint(model: VAE, state: State, z: Tensor) -> Tensor:
+    """log p(x, z) `[K, B]` of a model with one latent group, for posteriors that follow its gradient.
+
+    Args:
+        model: the model.
+        state: what the prior started from, with the data.
+        z: `[K, B, *event]`.
+    """
+    assert state.x is not None
+    log_p = model.prior.group(0, state).log_prob(z)
+    code = model.prior.readout(model.prior.advance(0, state, z))
+    return log_p + model.decoder.distribution(code, model.likelihood).log_prob(state.x.unsqueeze(0))
 
 
 @dataclass(slots=True)

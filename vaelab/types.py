@@ -42,11 +42,13 @@ class DataSpec:
         shape: of one datum, without the batch: `(C, H, W)` for images, `(T, D)` for sequences, `(D,)` for vectors.
         values: what its numbers are.
         num_classes: number of labels, or None where there are none.
+        condition_shape: of one datum's condition (see `Batch`), or None where there is none.
     """
 
     shape: Shape
     values: Values
     num_classes: int | None = None
+    condition_shape: Shape | None = None
 
 
 @dataclass(frozen=True)

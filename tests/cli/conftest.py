@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from command_line import EXPERIMENT, Cli, Done, call, process
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from command_line import EXPERIMENT, Cli
 from jsonschema import Draft202012Validator
 
+from command_line import EXPERIMENT, Cli
 from vaelab.registry import FAMILIES
 
 COMPONENT = '''

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from command_line import EXPERIMENT, Cli, Done, call
 
+from command_line import EXPERIMENT, Cli, Done, call
 from vaelab.errors import ConfigError
 
 

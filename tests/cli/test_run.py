@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 import torch
-from command_line import EXPERIMENT, ROOT, Cli, Done, call
 from PIL import Image
 from safetensors.torch import load_file
 
 import vaelab
+from command_line import EXPERIMENT, ROOT, Cli, Done, call
 from vaelab.config import load_experiment
 
 Finished = tuple[Path, Done]

@@ -15,7 +15,7 @@ import torch
 
 from vaelab.build import build
 from vaelab.config import ModelConfig
-from vaelab.errors import BuildError
+from vaelab.errors import BuildError, NoDensityError
 from vaelab.model import VAE
 from vaelab.objectives import MODEL, Objective
 from vaelab.registry import (
@@ -40,16 +40,19 @@ AXES: dict[str, Registry] = {
 }
 
 #: Tried in this order; the second has as many rows as the example of a time-step prior has steps.
-DATA: tuple[DataSpec, ...] = tuple(
-    DataSpec(shape, values, num_classes=3)
-    for values, shape in itertools.product(("binary", "unit", "real"), ((1, 8, 8), (1, 4, 6), (6,), (4, 5)))
+DATA: tuple[DataSpec, ...] = (
+    *(
+        DataSpec(shape, values, num_classes=3)
+        for values, shape in itertools.product(("binary", "unit", "real"), ((1, 8, 8), (1, 4, 6), (6,), (4, 5)))
+    ),
+    DataSpec((1, 8, 8), "binary", num_classes=3, condition_shape=(3,)),
 )
 
 #: What most components go together with, tried before everything else.
 USUAL = {
     "encoder": ("mlp", "conv", "gru"),
     "posterior": ("diagonal_normal",),
-    "prior": ("standard_normal",),
+    "prior": ("standard_normal", "uniform_codes"),
     "decoder": ("mlp",),
     "likelihood": ("bernoulli",),
 }
@@ -71,8 +74,16 @@ class Composition:
         return Composition(tuple((a, kind if a == axis else k) for a, k in self.kinds), self.data)
 
     def build(self, objective: ComponentConfig | None = None, seed: int = 0) -> tuple[VAE, Objective[Any]]:
+        """With the ELBO unless an objective is given, or with the distortion alone where the latents have no density."""
         torch.manual_seed(seed)
-        return build(self.config(), objective or OBJECTIVES["elbo"].config.example(), self.data)
+        try:
+            return build(self.config(), objective or OBJECTIVES["elbo"].config.example(), self.data)
+        except BuildError as error:
+            if objective is not None or not isinstance(error.__cause__, NoDensityError):
+                raise
+        torch.manual_seed(seed)
+        distortion = OBJECTIVES["elbo"].config.model_validate({"divergences": []})
+        return build(self.config(), distortion, self.data)
 
     def batch(self, number: int = BATCH, dtype: torch.dtype = torch.float32) -> Batch:
         generator = torch.Generator().manual_seed(2)
@@ -82,7 +93,9 @@ class Composition:
         elif self.data.values == "real":
             x = 4 * x - 2
         y = torch.randint(self.data.num_classes or 1, (number,), generator=generator)
-        return Batch(x, y)
+        if self.data.condition_shape is None:
+            return Batch(x, y)
+        return Batch(x, y, condition=torch.nn.functional.one_hot(y, self.data.condition_shape[0]).to(dtype))
 
     def __str__(self) -> str:
         return ", ".join(f"{axis} '{kind}'" for axis, kind in self.kinds) + f" on {self.data}"

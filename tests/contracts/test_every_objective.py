@@ -57,7 +57,8 @@ def test_players_share_no_parameter_and_leave_none_out(family: str, kind: str):
     ids = [id(parameter) for parameters in players.values() for parameter in parameters]
     assert len(ids) == len(set(ids))
     assert set(ids) == {id(p) for module in (model, objective) for p in module.parameters()}
-    assert set(objective.optimisers()) == set(players) - {MODEL}
+    # a player that brings no optimiser takes the training's
+    assert set(objective.optimisers()) <= set(players) - {MODEL}
     for optimiser in objective.optimisers().values():
         assert optimiser.kind in OPTIMISERS
 

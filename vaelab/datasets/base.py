@@ -33,6 +33,9 @@ class DatasetConfig(ComponentConfig):
     test_limit: PositiveInt | None = None
     """Keep only the first so many test data."""
 
+    condition: Literal["none", "label"] = "none"
+    """What a conditional model is told of each datum: nothing, or its label as a one-hot vector."""
+
     @classmethod
     def example(cls) -> Self:
         """A config that keeps few data."""
@@ -69,14 +72,22 @@ class Dataset(ABC, Generic[C]):
         """The specification after binarisation.
 
         Raises:
-            BuildError: real numbers were to be binarised.
+            BuildError: real numbers were to be binarised, or there are no labels for a condition.
         """
+        condition: Shape | None = None
+        if self.config.condition == "label":
+            if num_classes is None:
+                raise BuildError(
+                    f"dataset '{self.config.kind}': there are no labels that could be the condition. "
+                    'Set "condition": "none".'
+                )
+            condition = (num_classes,)
         if self.config.binarisation == "none":
-            return DataSpec(shape, values, num_classes)
+            return DataSpec(shape, values, num_classes, condition)
         if values == "real":
             raise BuildError(
                 f"dataset '{self.config.kind}': binarisation '{self.config.binarisation}' needs grey levels "
                 'in [0, 1], and these data are real numbers. Set "binarisation": "none", or scale the data '
                 'and declare "values": "unit".'
             )
-        return DataSpec(shape, "binary", num_classes)
+        return DataSpec(shape, "binary", num_classes, condition)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from vaelab.datasets.binarisation import Binariser, to_floats
+from vaelab.datasets.condition import condition_of
 from vaelab.types import Batch, DataSpec
 
 
@@ -67,7 +68,7 @@ class MemorySplit:
         index = index.to(self._device)
         x = to_floats(self._stored.index_select(0, index), self._divisor, self._dynamic)
         y = None if self._y is None else self._y.index_select(0, index)
-        return Batch(x.view(-1, *self.spec.shape), y)
+        return Batch(x.view(-1, *self.spec.shape), y, condition=condition_of(self.spec, y))
 
     def batches(self, order: Tensor, batch_size: int) -> Iterator[Batch]:
         """The data in this order, in batches; the last one may be smaller."""

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from vaelab.datasets.binarisation import Binariser, to_floats
+from vaelab.datasets.condition import condition_of
 from vaelab.datasets.memory import MemorySplit
 from vaelab.errors import DataError
 from vaelab.types import Batch, DataSpec
@@ -152,4 +153,4 @@ class StreamingSplit:
             raise DataError(chunk)
         x = to_floats(chunk.to(self._device, non_blocking=True), self._divisor, self._binariser.dynamic)
         y = None if self._part.y is None else self._part.y[self._rows[index]].to(self._device)
-        return Batch(x.view(-1, *self.spec.shape), y)
+        return Batch(x.view(-1, *self.spec.shape), y, condition=condition_of(self.spec, y))

@@ -62,10 +62,12 @@ class DiagonalNormal(Distribution):
         noise = torch.randn(self._shape(sample_shape), dtype=self.loc.dtype, device=self.loc.device)
         return torch.addcmul(self.loc, self.scale, noise)
 
-    def log_prob(self, value: Tensor) -> Tensor:
+    def log_prob_terms(self, value: Tensor) -> Tensor:
         standardised = (value - self.loc) / self.scale
-        density = -0.5 * standardised.square() - self.log_scale - _HALF_LOG_TWO_PI
-        return event_sum(density, self.event_ndim)
+        return -0.5 * standardised.square() - self.log_scale - _HALF_LOG_TWO_PI
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return event_sum(self.log_prob_terms(value), self.event_ndim)
 
     def entropy(self) -> Tensor:
         return event_sum(self.log_scale + (0.5 + _HALF_LOG_TWO_PI), self.event_ndim)
@@ -125,6 +127,8 @@ class Mixture(Distribution):
 
     def __init__(self, components: Distribution, logits: Tensor) -> None:
         super().__init__(components.batch_shape[:-1], components.event_shape)
+        self.has_density = components.has_density
+        self.has_log_prob = components.has_log_prob
         self.components = components
         self.logits = logits
 
@@ -192,7 +196,15 @@ class OptimalScaleNormal(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         error = (value - self.loc).square()
+        return event_sum(self._terms(error, error.mean()), self.event_ndim)
+
+    def log_prob_where(self, value: Tensor, observed: Tensor) -> Tensor:
+        error = (value - self.loc).square().masked_fill(~observed, 0.0)
+        mean = error.sum() / observed.expand_as(error).sum().clamp_min(1)
+        return event_sum(self._terms(error, mean).masked_fill(~observed, 0.0), self.event_ndim)
+
+    def _terms(self, error: Tensor, mean: Tensor) -> Tensor:
         # a perfect reconstruction would make the density infinite
-        log_scale = 0.5 * error.mean().clamp_min(1e-12).log()
+        log_scale = 0.5 * mean.clamp_min(1e-12).log()
         self.observe(log_scale.detach())
-        return -event_sum(0.5 * error * (-2 * log_scale).exp() + log_scale + _HALF_LOG_TWO_PI, self.event_ndim)
+        return -(0.5 * error * (-2 * log_scale).exp() + log_scale + _HALF_LOG_TWO_PI)

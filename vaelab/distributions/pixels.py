@@ -46,10 +46,13 @@ class Bernoulli(Distribution):
     def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
         raise NotImplementedError("bits have no pathwise gradient; use sample()")
 
-    def log_prob(self, value: Tensor) -> Tensor:
+    def log_prob_terms(self, value: Tensor) -> Tensor:
         if value.shape != self.logits.shape:
             value = value.expand_as(self.logits)
-        return -event_sum(F.binary_cross_entropy_with_logits(self.logits, value, reduction="none"), self.event_ndim)
+        return -F.binary_cross_entropy_with_logits(self.logits, value, reduction="none")
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return event_sum(self.log_prob_terms(value), self.event_ndim)
 
 
 class ContinuousBernoulli(Bernoulli):
@@ -97,5 +100,5 @@ class ContinuousBernoulli(Bernoulli):
     def sample(self, sample_shape: SampleShape = ()) -> Tensor:
         return Distribution.sample(self, sample_shape)
 
-    def log_prob(self, value: Tensor) -> Tensor:
-        return super().log_prob(value) + event_sum(self.log_normaliser(), self.event_ndim)
+    def log_prob_terms(self, value: Tensor) -> Tensor:
+        return super().log_prob_terms(value) + self.log_normaliser()

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vaelab.divergences.base import Adversary, Divergence, DivergenceConfig
+from vaelab.divergences.latents import flat_latents
 from vaelab.inference import Trace
 from vaelab.nets import mlp
 from vaelab.registry import DIVERGENCES, OPTIMISERS, ComponentConfig, default
@@ -40,7 +41,7 @@ class AdversarialTCConfig(DivergenceConfig):
 
 class _Discriminator(Adversary):
     def loss(self, trace: Trace, context: StepContext) -> Tensor:
-        z = _flat(trace).detach()
+        z = flat_latents(trace).detach()
         # the paper permutes a second batch; permuting the same one differs by one in B, as its authors' code does
         shuffled = torch.stack([column[torch.randperm(len(z), device=z.device)] for column in z.unbind(1)], 1)
         joint = self(z).squeeze(1)
@@ -64,8 +65,4 @@ class AdversarialTC(Divergence[AdversarialTCConfig]):
 
     def forward(self, trace: Trace, context: StepContext) -> Tensor:
         assert self.adversary is not None
-        return self.adversary(_flat(trace)).squeeze(1)
-
-
-def _flat(trace: Trace) -> Tensor:
-    return torch.cat([group.z[0].flatten(1) for group in trace.groups], 1)
+        return self.adversary(flat_latents(trace)).squeeze(1)

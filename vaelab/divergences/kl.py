@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from pydantic import PositiveFloat
+from pydantic import NonNegativeInt, PositiveFloat
 from torch import Tensor
 
 from vaelab.divergences.base import Divergence, DivergenceConfig
 from vaelab.errors import BuildError
-from vaelab.inference import Trace
+from vaelab.inference import Group, Trace
 from vaelab.model import VAE
 from vaelab.registry import DIVERGENCES, default
 from vaelab.schedules import Scalar, schedule
@@ -22,8 +22,9 @@ class KLConfig(DivergenceConfig):
 
     kind: Literal["kl"] = "kl"
 
-    estimator: Literal["auto", "closed", "monte_carlo"] = "auto"
-    """`closed` refuses a pair without a closed form, `monte_carlo` never uses one, `auto` uses it where it exists."""
+    estimator: Literal["auto", "closed", "monte_carlo", "sticking_the_landing"] = "auto"
+    """`closed` refuses a pair without a closed form, `monte_carlo` never uses one, `auto` uses it where it exists;
+    `sticking_the_landing` is `monte_carlo` without the score term of the posterior's gradient."""
 
 
 @DIVERGENCES.register(KLConfig)
@@ -31,7 +32,8 @@ class KL(Divergence[KLConfig]):
     r"""The rate, $\sum_i \mathrm{KL}(q(z_i \mid z_{<i}, x) \,\|\, p(z_i \mid z_{<i}))$.
 
     With weight 1 it makes the negative ELBO (Kingma & Welling 2014), with another constant the beta-VAE (Higgins et al.
-    2017), with a schedule the warm-up of Sønderby et al. (2016).
+    2017), with a schedule the warm-up of Sønderby et al. (2016). Sticking the landing (Roeder et al. 2017) leaves out a
+    term of expectation zero, so that at the exact posterior the gradient has no noise.
     """
 
     def check(self, model: VAE, trace: Trace) -> None:
@@ -46,8 +48,20 @@ class KL(Divergence[KLConfig]):
                 )
 
     def forward(self, trace: Trace, context: StepContext) -> Tensor:
-        rate = trace.log_px - trace.log_weight if self.config.estimator == "monte_carlo" else trace.total_rate()
-        return rate.mean(0)
+        return self._rate(trace).mean(0)
+
+    def _rate(self, trace: Trace) -> Tensor:
+        if self.config.estimator == "monte_carlo":
+            return trace.log_px - trace.log_weight
+        if self.config.estimator == "sticking_the_landing":
+            rates = [_stopped_log_q(group) - group.log_p for group in trace.groups]
+            return torch.stack(rates).sum(0)
+        return trace.total_rate()
+
+
+def _stopped_log_q(group: Group) -> Tensor:
+    """log q at the draw, its parameters constants: the gradient flows through the draw alone."""
+    return group.log_q if group.q is None else group.q.detached().log_prob(group.z)
 
 
 class CapacityConfig(DivergenceConfig):
@@ -61,18 +75,30 @@ class CapacityConfig(DivergenceConfig):
     capacity: Scalar = default({"kind": "linear", "start": 0.0, "end": 25.0})
     """C in nats: a number or a schedule."""
 
+    group: NonNegativeInt | None = None
+    """The latent group whose rate is held, in the order in which they are drawn; null for the rate of all together."""
+
 
 @DIVERGENCES.register(CapacityConfig)
 class Capacity(Divergence[CapacityConfig]):
-    r"""The rate held at a capacity that grows, $\lvert \mathrm{KL} - C\rvert$ (Burgess et al. 2018, equation 8)."""
+    r"""The rate held at a capacity that grows, $\lvert \mathrm{KL} - C\rvert$ (Burgess et al. 2018, equation 8).
+
+    With one term for the continuous and one for the discrete group it is JointVAE's objective (Dupont 2018, equation 7).
+    """
 
     def __init__(self, config: CapacityConfig, context: BuildContext) -> None:
         super().__init__(config, context)
         self.capacity = schedule(config.capacity)
+        if config.group is not None and config.group >= context.latent.depth:
+            raise BuildError(
+                f"divergence 'capacity' holds the rate of latent group {config.group}, and {context.names['prior']} has "
+                f"{context.latent.depth}, counted from 0."
+            )
 
     def forward(self, trace: Trace, context: StepContext) -> Tensor:
         # the constraint is on the expected rate, so the absolute value comes after the mean over the batch
-        rate = trace.total_rate().mean(0)
+        group = self.config.group
+        rate = (trace.total_rate() if group is None else trace.rate(group)).mean(0)
         gap = (rate.mean() - self.capacity(context)).abs()
         return gap.expand_as(rate)
 

@@ -27,6 +27,9 @@ class PyramidConfig(ComponentConfig):
     activation: Activation = "relu"
     """Inside the levels."""
 
+    shared: bool = False
+    """One level, and one feature, for all consecutive groups of one resolution (Child 2021), in place of one a group."""
+
     @classmethod
     def example(cls) -> PyramidConfig:
         return cls(width=8)
@@ -37,16 +40,24 @@ class Pyramid(Encoder[PyramidConfig]):
     """The deterministic bottom-up path of a ladder (Sønderby et al. 2016).
 
     From the data down to the top group, level by level, at the resolution that the prior gives each latent group: maps
-    where the group is a map, vectors where it is a vector. Yields one feature a group, the top group's first.
+    where the group is a map, vectors where it is a vector. Yields one feature a group, the top group's first; with
+    `shared`, groups of one resolution receive the same.
     """
 
     def __init__(self, config: PyramidConfig, context: BuildContext) -> None:
         super().__init__(config, context)
         levels: list[nn.Module] = []
         shapes: list[Shape] = []
+        #: how many groups, from the bottom, each level's feature serves
+        self.served: list[int] = []
         source = context.data.shape
         for group in reversed(context.latent.groups):
             target = (config.width, *group.shape[1:])
+            if config.shared and shapes and shapes[-1] == target:
+                shapes.append(target)
+                self.served[-1] += 1
+                continue
+            self.served.append(1)
             levels.append(connect(source, target, config.activation, (config.width,) * config.blocks))
             shapes.append(target)
             source = target
@@ -56,7 +67,7 @@ class Pyramid(Encoder[PyramidConfig]):
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         features: list[Tensor] = []
         h = x.unsqueeze(0)
-        for level in self.levels:
+        for level, groups in zip(self.levels, self.served, strict=True):
             h = level(h)
-            features.append(h[0])
+            features += [h[0]] * groups
         return tuple(reversed(features))

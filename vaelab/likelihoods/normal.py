@@ -39,10 +39,9 @@ class NormalLikelihood(Likelihood[NormalConfig]):
 
     def __init__(self, config: NormalConfig, context: BuildContext) -> None:
         super().__init__(config, context)
-        shape = context.data.shape
         log_scale = math.log(config.scale)
         if config.sigma == "per_pixel":
-            self.parameter_shape = (2 * shape[0], *shape[1:])
+            self.parameter_shape = self.widened(2)
         self.log_scale: Tensor
         if config.sigma == "learned":
             self.log_scale = nn.Parameter(torch.tensor(log_scale))
@@ -52,7 +51,7 @@ class NormalLikelihood(Likelihood[NormalConfig]):
     def forward(self, parameters: Tensor) -> Distribution:
         event_ndim = len(self.data.shape)
         if self.config.sigma == "per_pixel":
-            loc, log_scale = parameters.chunk(2, dim=2)
+            loc, log_scale = self.parts(parameters, 2)
             return DiagonalNormal.from_log_scale(loc, log_scale + self.log_scale, event_ndim)
         if self.config.sigma == "optimal" and self.training:
             return OptimalScaleNormal(parameters, event_ndim, self.log_scale, self._remember)

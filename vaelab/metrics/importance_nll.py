@@ -10,7 +10,7 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from vaelab.metrics.base import EvaluationContext, Metric, Value, averaged
-from vaelab.metrics.passes import chunks
+from vaelab.metrics.passes import chunks, has_density
 from vaelab.model import VAE
 from vaelab.registry import METRICS, ComponentConfig
 from vaelab.types import Batch, Split
@@ -45,9 +45,12 @@ class ImportanceNLL(Metric[ImportanceNLLConfig]):
     Its expectation bounds $-\log p(x)$ from above, does not grow with K, and reaches it as K goes to infinity where the
     weights are bounded (Burda et al. 2016, theorem 1). So the name states K: `nll_is128`. Beside it stands the mean
     effective sample size $(\sum w)^2 / \sum w^2$, between 1 and K, `ess_is128`; where it is near 1, the bound is loose.
+    Nothing where the posterior has no density.
     """
 
     def evaluate(self, model: VAE, split: Split, context: EvaluationContext) -> dict[str, Value]:
+        if not has_density(model, context.batches(split)):
+            return {}
         samples = self.config.samples
         nll: list[Tensor] = []
         ess: list[Tensor] = []

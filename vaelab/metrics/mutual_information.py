@@ -41,7 +41,7 @@ class MutualInformation(Metric[MutualInformationConfig]):
     $q(z)$ is the mixture of the posteriors of the N data that are used, so $I \le \log N$: a value near that says
     that N is too small. `aggregate_kl` is what is left of the rate, $\mathrm{KL}(q(z) \,\|\, p(z))$ (Hoffman &
     Johnson 2016, equation 3). Later groups depend on earlier ones and have no such mixture; a group of codes has no
-    density and yields nothing.
+    density and yields nothing, as does a posterior that cannot score every point.
     """
 
     def evaluate(self, model: VAE, split: Split, context: EvaluationContext) -> dict[str, Value]:
@@ -49,6 +49,9 @@ class MutualInformation(Metric[MutualInformationConfig]):
         if spec.support != "real":
             return {}
         limited = context.limited(self.config.limit)
+        first = infer_latents(model, next(limited.batches(split)))[0][0]
+        if not (first.has_density and first.q is not None and first.q.has_log_prob):
+            return {}
         drawn: list[Tensor] = []
         log_ratio: list[Tensor] = []  # log q(z | x) - log p(z), whose mean is the rate
         log_q: list[Tensor] = []

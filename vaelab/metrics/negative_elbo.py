@@ -8,7 +8,7 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from vaelab.metrics.base import EvaluationContext, Metric, Value, averaged
-from vaelab.metrics.passes import chunks
+from vaelab.metrics.passes import chunks, has_density
 from vaelab.model import VAE
 from vaelab.registry import METRICS, ComponentConfig
 from vaelab.types import Split
@@ -33,12 +33,15 @@ class NegativeElbo(Metric[NegativeElboConfig]):
     $$-\log p(x) \le -\mathbb{E}_q \log p(x \mid z) + \sum_i \mathrm{KL}(q(z_i \mid z_{<i}, x) \,\|\, p(z_i \mid z_{<i}))$$
 
     Kingma & Welling (2014, equation 3). In nats a datum, whatever weights the training gave the two; the rate also by
-    group where there are several.
+    group where there are several. The distortion alone where the posterior has no density.
     """
 
     def evaluate(self, model: VAE, split: Split, context: EvaluationContext) -> dict[str, Value]:
         names = ["negative_elbo", "distortion", "rate"]
-        if model.depth > 1:
+        scored = has_density(model, context.batches(split))
+        if not scored:
+            names = ["distortion"]
+        elif model.depth > 1:
             names += [f"rate/group_{i}" for i in range(model.depth)]
         terms: dict[str, list[Tensor]] = {name: [] for name in names}
         samples = self.config.samples
@@ -47,10 +50,12 @@ class NegativeElbo(Metric[NegativeElboConfig]):
                 totals: dict[str, Tensor] = {}
                 for count in counts:
                     trace = model.infer(batch, count)
-                    distortion, rate = -trace.log_px, trace.total_rate()
-                    parts = [distortion + rate, distortion, rate]
-                    if model.depth > 1:
-                        parts += [trace.rate(i) for i in range(model.depth)]
+                    parts = [distortion := -trace.log_px]
+                    if scored:
+                        rate = trace.total_rate()
+                        parts = [distortion + rate, distortion, rate]
+                        if model.depth > 1:
+                            parts += [trace.rate(i) for i in range(model.depth)]
                     for name, part in zip(names, parts, strict=True):
                         total = part.cpu().double().expand(count, -1).sum(0)
                         totals[name] = totals[name] + total if name in totals else total

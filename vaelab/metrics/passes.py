@@ -23,6 +23,13 @@ def offered(distribution: Distribution | None, name: str) -> Tensor | None:
     return value
 
 
+def has_density(model: VAE, batches: Iterable[Batch]) -> bool:
+    """Whether latents and data have log-densities; a plain autoencoder's latents have none, nor has a score of pictures."""
+    groups, state = infer_latents(model, _rows(next(iter(batches)), slice(0, 1)))
+    likelihood = model.decoder.distribution(model.prior.readout(state), model.likelihood)
+    return likelihood.has_density and all(group.has_density for group in groups)
+
+
 def chunks(model: VAE, batch: Batch, samples: int, max_elements: int) -> Iterator[tuple[Batch, list[int]]]:
     """Parts of a batch, each with the numbers of samples to draw for it at a time.
 

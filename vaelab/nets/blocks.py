@@ -15,9 +15,17 @@ from vaelab.types import Shape, numel
 
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "tanh", "sigmoid"]
 
+
+class _LeakyReLU(nn.LeakyReLU):
+    """With the slope that GANs and FactorVAE use (Radford et al. 2016), in place of torch's 0.01."""
+
+    def __init__(self) -> None:
+        super().__init__(0.2)
+
+
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
-    "leaky_relu": nn.LeakyReLU,
+    "leaky_relu": _LeakyReLU,
     "elu": nn.ELU,
     "gelu": nn.GELU,
     "silu": nn.SiLU,

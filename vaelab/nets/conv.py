@@ -68,15 +68,24 @@ class ConvUp(nn.Sequential):
 class ResidualBlock(nn.Module):
     """Pre-activation residual block of two 3x3 convolutions (He et al. 2016), `[N, C, H, W]` to `[N, out, H, W]`.
 
-    The last convolution starts at zero, so that a deep stack begins as the identity (Fixup; Child 2021).
+    The last convolution starts at zero, so that a deep stack begins as the identity (Zhang et al. 2019, Fixup).
+
+    Args:
+        channels: C.
+        out: of the result.
+        act: before both convolutions.
+        scale: what the last convolution's first weights are multiplied by.
     """
 
-    def __init__(self, channels: int, out: int, act: nn.Module) -> None:
+    def __init__(self, channels: int, out: int, act: nn.Module, scale: float = 0.0) -> None:
         super().__init__()
         self.act = act
         self.first = nn.Conv2d(channels, out, 3, padding=1)
         self.second = nn.Conv2d(out, out, 3, padding=1)
-        nn.init.zeros_(self.second.weight)
+        if scale == 0:
+            nn.init.zeros_(self.second.weight)
+        else:
+            self.second.weight.data *= scale
         assert self.second.bias is not None
         nn.init.zeros_(self.second.bias)
         self.skip = nn.Conv2d(channels, out, 1) if channels != out else nn.Identity()

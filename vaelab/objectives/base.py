@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from pydantic import PositiveInt
 from torch import Tensor, nn
@@ -56,6 +56,7 @@ class Objective(nn.Module, Generic[C]):
     def __init__(self, config: C, context: BuildContext) -> None:
         super().__init__()
         self.config = config
+        self.register_forward_pre_hook(_tell_step, with_kwargs=True)
 
     def forward(self, model: VAE, batch: Batch, context: StepContext) -> dict[str, Loss]:
         """The losses by player; `MODEL` is always there."""
@@ -75,3 +76,9 @@ class Objective(nn.Module, Generic[C]):
         Raises:
             BuildError: naming both components.
         """
+
+
+def _tell_step(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Let the model's components know the step, so that no objective has to hand it on."""
+    model = kwargs["model"] if "model" in kwargs else args[0]
+    model.step_context = kwargs["context"] if "context" in kwargs else args[2]

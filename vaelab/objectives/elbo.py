@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from torch import Tensor, nn
 
 from vaelab.divergences import Divergence, DivergenceConfig
+from vaelab.errors import NoDensityError
 from vaelab.objectives.base import MODEL, Loss, Objective, ObjectiveConfig
 from vaelab.registry import DIVERGENCES, OBJECTIVES, ComponentConfig, default
 from vaelab.types import Batch, BuildContext, StepContext
@@ -54,7 +55,10 @@ class Elbo(Objective[ElboConfig]):
         total, terms = distortion, {"distortion": distortion}
         losses: dict[str, Loss] = {}
         for divergence in self.terms():
-            value: Tensor = divergence(trace, context)
+            try:
+                value: Tensor = divergence(trace, context)
+            except NoDensityError as error:
+                raise NoDensityError(f"divergence '{divergence.name}': {error}") from error
             total = total + divergence.weight(context) * value
             terms[divergence.name] = value
             if divergence.adversary is not None:

@@ -1,14 +1,14 @@
-"""The importance-weighted bound."""
+"""The importance-weighted bound and its relatives."""
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Literal
 
-import torch
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
+from torch import nn
 
 from vaelab.objectives.base import MODEL, Loss, Objective, ObjectiveConfig
+from vaelab.objectives.bounds import INFERENCE, iwae_bound, miwae_bound, split_players, terms
 from vaelab.registry import OBJECTIVES
 from vaelab.types import Batch, StepContext
 
@@ -36,12 +36,88 @@ class Iwae(Objective[IwaeConfig]):
     def forward(self, model: VAE, batch: Batch, context: StepContext) -> dict[str, Loss]:
         trace = model.infer(batch, self.config.samples)
         log_weight = trace.log_weight
-        loss = math.log(self.config.samples) - torch.logsumexp(log_weight, 0)
-        distortion = -trace.log_px.mean(0)
-        terms = {
-            "loss": loss,
-            "negative_elbo": -log_weight.mean(0),
-            "distortion": distortion,
-            "kl": -log_weight.mean(0) - distortion,
+        loss = -iwae_bound(log_weight)
+        return {MODEL: Loss(loss, terms(trace, loss, log_weight))}
+
+
+class MiwaeConfig(ObjectiveConfig):
+    """Arguments of the mean of importance-weighted bounds."""
+
+    kind: Literal["miwae"] = "miwae"
+
+    samples: PositiveInt = 8
+    """K, importance samples in each bound."""
+
+    outer: PositiveInt = 8
+    """M, number of bounds; M K samples are drawn."""
+
+
+@OBJECTIVES.register(MiwaeConfig)
+class Miwae(Objective[MiwaeConfig]):
+    r"""The mean of M bounds, $-\frac1M\sum_m \log\frac1K\sum_k w_{mk}$ (Rainforth et al. 2018, equation 8).
+
+    The encoder's gradient has a better signal-to-noise ratio than that of IWAE with M K samples, whose bound is tighter.
+    """
+
+    def forward(self, model: VAE, batch: Batch, context: StepContext) -> dict[str, Loss]:
+        trace = model.infer(batch, self.config.outer * self.config.samples)
+        log_weight = trace.log_weight
+        loss = -miwae_bound(log_weight, self.config.outer)
+        return {MODEL: Loss(loss, terms(trace, loss, log_weight))}
+
+
+class CiwaeConfig(ObjectiveConfig):
+    """Arguments of the combination of ELBO and importance-weighted bound."""
+
+    kind: Literal["ciwae"] = "ciwae"
+
+    samples: PositiveInt = 64
+    """K, importance samples a datum."""
+
+    beta: float = Field(default=0.5, ge=0, le=1)
+    """Weight of the ELBO; 0 is IWAE."""
+
+
+@OBJECTIVES.register(CiwaeConfig)
+class Ciwae(Objective[CiwaeConfig]):
+    r"""$-\beta\,\mathrm{ELBO} - (1-\beta)\,\mathrm{IWAE}_K$ (Rainforth et al. 2018, equation 9)."""
+
+    def forward(self, model: VAE, batch: Batch, context: StepContext) -> dict[str, Loss]:
+        trace = model.infer(batch, self.config.samples)
+        log_weight, beta = trace.log_weight, self.config.beta
+        loss = -beta * log_weight.mean(0) - (1 - beta) * iwae_bound(log_weight)
+        return {MODEL: Loss(loss, terms(trace, loss, log_weight))}
+
+
+class PiwaeConfig(ObjectiveConfig):
+    """Arguments of the partially importance-weighted autoencoder."""
+
+    kind: Literal["piwae"] = "piwae"
+
+    samples: PositiveInt = 8
+    """K, importance samples in each of the inference network's bounds."""
+
+    outer: PositiveInt = 8
+    """M, number of those bounds; M K samples are drawn, and the generative model's bound takes all."""
+
+
+@OBJECTIVES.register(PiwaeConfig)
+class Piwae(Objective[PiwaeConfig]):
+    r"""IWAE with M K samples for the generative model, MIWAE (M, K) for the inference network.
+
+    Rainforth et al. (2018, section 5): each of the two players gets the bound that serves it better. The second
+    player, `inference`, uses the training's optimiser too.
+    """
+
+    def forward(self, model: VAE, batch: Batch, context: StepContext) -> dict[str, Loss]:
+        trace = model.infer(batch, self.config.outer * self.config.samples)
+        log_weight = trace.log_weight
+        loss = -iwae_bound(log_weight)
+        inference = -miwae_bound(log_weight, self.config.outer)
+        return {
+            MODEL: Loss(loss, terms(trace, loss, log_weight)),
+            INFERENCE: Loss(inference, {"inference/loss": inference}),
         }
-        return {MODEL: Loss(loss, terms)}
+
+    def players(self, model: VAE) -> dict[str, list[nn.Parameter]]:
+        return split_players(model)

@@ -233,11 +233,13 @@ class Trainer:
         for batch in micro_batches:
             with self._autocast():
                 losses = self._run(batch, context)
+            last = list(losses)[-1]
             for player, loss in losses.items():
                 value = loss.value.sum() if self.objective.config.reduction == "sum" else loss.value.mean()
                 if len(micro_batches) > 1:
                     value = value / len(micro_batches)
-                torch.autograd.backward(value, inputs=self.parameters[player])
+                # players may share a graph, which the last one frees
+                torch.autograd.backward(value, inputs=self.parameters[player], retain_graph=player != last)
             self._add(losses)
         for player, optimiser in self.optimisers.items():
             if config.gradient_clip is not None:

@@ -1,0 +1,53 @@
+"""The convolutional decoder of the disentanglement literature."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import PositiveInt
+from torch import Tensor, nn
+
+from vaelab.decoders.base import Decoder
+from vaelab.nets import Activation, Unflatten, activation, fold, mlp
+from vaelab.nets.strided import StridedUp, levels_of, strided_sizes
+from vaelab.registry import DECODERS, ComponentConfig
+from vaelab.types import BuildContext, numel
+
+
+class BurgessDecoderConfig(ComponentConfig):
+    """Arguments of the decoder of Burgess et al.; the defaults are the paper's."""
+
+    kind: Literal["burgess"] = "burgess"
+
+    channels: PositiveInt = 32
+    """Width of each transposed convolution."""
+
+    levels: PositiveInt | None = None
+    """Transposed convolutions of kernel 4 and stride 2. By default up from 4 pixels, as the encoder goes down."""
+
+    hidden: tuple[PositiveInt, ...] = (256, 256)
+    """Widths of the fully connected layers before them."""
+
+    activation: Activation = "relu"
+    """After each layer but the last."""
+
+    @classmethod
+    def example(cls) -> BurgessDecoderConfig:
+        return cls(channels=4, hidden=(8, 12))
+
+
+@DECODERS.register(BurgessDecoderConfig)
+class BurgessDecoder(Decoder[BurgessDecoderConfig]):
+    """The encoder `burgess` transposed: two layers of 256, then four convolutions (Burgess et al. 2018, appendix A)."""
+
+    def __init__(self, config: BurgessDecoderConfig, context: BuildContext) -> None:
+        super().__init__(config, context)
+        target = context.parameter_shape
+        levels = levels_of("decoder", config.kind, context.data, config.levels)
+        coarse = (config.channels, *strided_sizes(target[1], target[2], levels)[-1])
+        layers = mlp((numel(context.readout_shape), *config.hidden, numel(coarse)), config.activation, last=True)
+        up = StridedUp((config.channels,) * levels, target, lambda: activation(config.activation))
+        self.net = nn.Sequential(nn.Flatten(), *layers, Unflatten(coarse), up)
+
+    def forward(self, code: Tensor) -> Tensor:
+        return fold(self.net, code)

@@ -1,0 +1,55 @@
+"""The convolutional encoder of the disentanglement literature."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import PositiveInt
+from torch import Tensor, nn
+
+from vaelab.encoders.base import Encoder
+from vaelab.nets import Activation, activation, mlp
+from vaelab.nets.strided import StridedDown, levels_of
+from vaelab.registry import ENCODERS, ComponentConfig
+from vaelab.types import BuildContext, numel
+
+
+class BurgessEncoderConfig(ComponentConfig):
+    """Arguments of the encoder of Burgess et al.; the defaults are the paper's."""
+
+    kind: Literal["burgess"] = "burgess"
+
+    channels: PositiveInt = 32
+    """Width of each convolution."""
+
+    levels: PositiveInt | None = None
+    """Convolutions of kernel 4 and stride 2. By default down to 4 pixels: 4 for 64x64 as in the paper, 3 for 32x32."""
+
+    hidden: tuple[PositiveInt, ...] = (256, 256)
+    """Widths of the fully connected layers."""
+
+    activation: Activation = "relu"
+    """After each layer."""
+
+    @classmethod
+    def example(cls) -> BurgessEncoderConfig:
+        return cls(channels=4, hidden=(12, 8))
+
+
+@ENCODERS.register(BurgessEncoderConfig)
+class BurgessEncoder(Encoder[BurgessEncoderConfig]):
+    """Four 32-channel convolutions of kernel 4 and stride 2, then two layers of 256 (Burgess et al. 2018, appendix A).
+
+    Written for 64x64 pixels; other sizes get as many levels as leave 4 pixels. Yields one vector.
+    """
+
+    def __init__(self, config: BurgessEncoderConfig, context: BuildContext) -> None:
+        super().__init__(config, context)
+        levels = levels_of("encoder", config.kind, context.data, config.levels)
+        down = StridedDown(context.data.shape, (config.channels,) * levels, lambda: activation(config.activation))
+        sizes = (numel(down.out_shape), *config.hidden)
+        self.net = nn.Sequential(down, nn.Flatten(), *mlp(sizes, config.activation, last=True))
+        self.feature_shapes = ((sizes[-1],),)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)

@@ -1,0 +1,57 @@
+"""Encoder of tables with columns of two kinds."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+
+from vaelab.encoders.base import Encoder
+from vaelab.nets import Activation, mlp
+from vaelab.nets.columns import Columns, ColumnsConfig, RunningStandardiser
+from vaelab.registry import ENCODERS
+from vaelab.types import BuildContext
+
+
+class TabularConfig(ColumnsConfig):
+    """Arguments of the tabular encoder."""
+
+    kind: Literal["tabular"] = "tabular"
+
+    embedding: PositiveInt = 4
+    """Length of the vector that stands for each level of a categorical column."""
+
+    hidden: tuple[PositiveInt, ...] = Field((128, 128), min_length=1)
+    """Widths of the layers."""
+
+    activation: Activation = "relu"
+    """After each layer."""
+
+    @classmethod
+    def example(cls) -> TabularConfig:
+        return cls(categorical=((1, 2), (3, 2)), embedding=2, hidden=(12,))
+
+
+@ENCODERS.register(TabularConfig)
+class TabularEncoder(Encoder[TabularConfig]):
+    """Embeddings of the categorical columns and standardised real ones, through an MLP. Yields one vector.
+
+    The means and standard deviations are running ones, kept with the weights; no statistics need be known beforehand.
+    The likelihood `mixed_columns` is its counterpart.
+    """
+
+    def __init__(self, config: TabularConfig, context: BuildContext) -> None:
+        super().__init__(config, context)
+        self.columns = Columns("encoder", config, context.data)
+        self.standardise = RunningStandardiser(len(self.columns.real))
+        self.embeddings = nn.ModuleList(nn.Embedding(levels, config.embedding) for levels in self.columns.levels)
+        size = len(self.columns.real) + config.embedding * len(self.columns.levels)
+        self.net = mlp((size, *config.hidden), config.activation, last=True)
+        self.feature_shapes = ((config.hidden[-1],),)
+
+    def forward(self, x: Tensor) -> Tensor:
+        indices = self.columns.indices(x)
+        embedded = [embedding(index) for embedding, index in zip(self.embeddings, indices, strict=True)]
+        return self.net(torch.cat([self.standardise(self.columns.reals(x)), *embedded], -1))
