@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic_core import PydanticUndefined
 
-from vaelab.config import slot_family
 from vaelab.errors import ConfigError
 from vaelab.registry import FAMILIES, ComponentConfig, Entry, Registry
+from vaelab.slots import slot_family
 
 
 @dataclass(frozen=True)

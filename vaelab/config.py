@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -19,16 +18,14 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic.fields import FieldInfo
 
 from vaelab.errors import ConfigError
 from vaelab.plugins import load_plugins
+from vaelab.reading import apply_overrides, read_json
 from vaelab.registry import (
     DATASETS,
     DECODERS,
     ENCODERS,
-    FAMILIES,
-    FAMILY_MARK,
     FIGURES,
     LIKELIHOODS,
     METRICS,
@@ -38,9 +35,9 @@ from vaelab.registry import (
     PRIORS,
     TRACKERS,
     ComponentConfig,
-    Registry,
     default,
 )
+from vaelab.slots import describe, schema_of
 
 
 class _Section(BaseModel):
@@ -219,7 +216,7 @@ def parse_experiment(content: Mapping[str, Any], source: str = "experiment") -> 
     try:
         return Experiment.model_validate(dict(content))
     except ValidationError as error:
-        raise ConfigError(describe(error, source, content)) from error
+        raise ConfigError(describe(error, source, content, Experiment)) from error
 
 
 def load_experiment(path: str | Path, overrides: Iterable[str] = ()) -> Experiment:
@@ -239,193 +236,6 @@ def load_experiment(path: str | Path, overrides: Iterable[str] = ()) -> Experime
     return parse_experiment(apply_overrides(content, overrides), str(path))
 
 
-def read_json(path: Path) -> Any:
-    """Strict JSON: no duplicate keys, no NaN or Infinity.
-
-    Raises:
-        ConfigError: naming the file, and the line where there is one.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
-    try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"{path}: not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from error
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: {error}") from error
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in result:
-            raise ValueError(f"the key '{key}' stands twice in one object")
-        result[key] = value
-    return result
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON number")
-
-
-def apply_overrides(content: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """Set values by path: `training.epochs=3`, `objective.divergences.0.weight=4`, `name=trial`.
-
-    The value is read as JSON where it is JSON, else as text. A number in the path is a position in a list.
-
-    Raises:
-        ConfigError: the path leads nowhere.
-    """
-    result: dict[str, Any] = json.loads(json.dumps(content))
-    for override in overrides:
-        path, separator, text = override.partition("=")
-        keys = path.strip().split(".")
-        if not separator or not all(keys):
-            raise ConfigError(f"--set {override}: write a path, '=' and a value, such as training.epochs=3")
-        try:
-            value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
-        except ValueError:
-            value = text
-        _set(result, keys, value, override)
-    return result
-
-
-def _set(node: Any, keys: list[str], value: Any, override: str) -> None:
-    for depth, key in enumerate(keys):
-        last = depth == len(keys) - 1
-        if isinstance(node, dict):
-            if last:
-                node[key] = value
-                return
-            child = node.setdefault(key, {})
-            if isinstance(child, str):  # a kind written as a bare name is an object in short
-                child = node[key] = {"kind": child}
-            node = child
-        elif isinstance(node, list) and key.isdecimal() and int(key) < len(node):
-            if last:
-                node[int(key)] = value
-                return
-            if isinstance(node[int(key)], str):
-                node[int(key)] = {"kind": node[int(key)]}
-            node = node[int(key)]
-        else:
-            place = ".".join(keys[:depth]) or "the experiment"
-            what = f"a list of {len(node)}" if isinstance(node, list) else f"no object but {json.dumps(node)}"
-            raise ConfigError(f"--set {override}: {place} is {what}, and has no '{key}'")
-
-
-def describe(error: ValidationError, source: str, content: Any) -> str:
-    """All mistakes of a validation, a line each, with JSON paths.
-
-    Args:
-        error: of the validation.
-        source: name of the file.
-        content: what was validated.
-    """
-    lines = []
-    for item in error.errors(include_url=False):
-        location = _in_content(item["loc"], content)
-        path = "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
-        message = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "extra_forbidden":
-            message = "unknown key. " + _nearest_field(location, content)
-        elif item["type"] == "missing":
-            message = "is required and missing"
-        elif "input" in item and isinstance(item["input"], int | float | str | bool | None):
-            message += f" (got {json.dumps(item['input'])})"
-        lines.append(f"{source}: {path}: {message}")
-    return "\n".join(lines)
-
-
-Location = tuple[int | str, ...]
-
-
-def _in_content(location: Location, content: Any) -> Location:
-    """A location without what pydantic adds for itself, the names of a union's branches."""
-    kept: list[int | str] = []
-    node = content
-    for position, part in enumerate(location):
-        if isinstance(node, Mapping) and (part in node or position == len(location) - 1):
-            kept.append(part)
-            node = node.get(part)
-        elif isinstance(node, list | tuple) and isinstance(part, int):
-            kept.append(part)
-            node = node[part] if part < len(node) else None
-    return tuple(kept)
-
-
-def _nearest_field(location: Location, content: Any) -> str:
-    fields = _fields_at(location[:-1], content)
-    near = difflib.get_close_matches(str(location[-1]), fields, n=1)
-    hint = f"Did you mean '{near[0]}'? " if near else ""
-    return f"{hint}Known keys: {', '.join(fields)}." if fields else "Remove it."
-
-
-def _fields_at(location: Location, content: Any) -> list[str]:
-    """The keys that the object at a location may have."""
-    section: type[BaseModel] | None = Experiment
-    node, field = content, None
-    for part in location:
-        node = node[part]
-        if isinstance(part, str):
-            field = section.model_fields.get(part) if section else None
-        section = _section_of(field, node) if field else None
-    return [field.alias or name for name, field in section.model_fields.items()] if section else []
-
-
-def _section_of(field: FieldInfo, node: Any) -> type[BaseModel] | None:
-    family = slot_family(field)
-    if family is not None:
-        registry = FAMILIES[family.removeprefix("list of ")]
-        kind = node.get("kind") if isinstance(node, Mapping) else None
-        return registry[kind].config if isinstance(kind, str) and kind in registry else None
-    for annotation in (field.annotation, *get_args(field.annotation)):
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            return annotation
-    return None
-
-
-def slot_family(field: FieldInfo) -> str | None:
-    """The family of a field that is a slot, such as `prior`, or None."""
-    for item in field.metadata:
-        if isinstance(item, Registry):
-            return item.family
-    for inner in get_args(field.annotation):
-        for item in getattr(inner, "__metadata__", ()):
-            if isinstance(item, Registry):
-                return f"list of {item.family}"
-    return None
-
-
 def experiment_schema() -> dict[str, Any]:
     """The JSON Schema of experiments, over what is registered now."""
-    root = Experiment.model_json_schema(by_alias=True)
-    definitions: dict[str, Any] = root.setdefault("$defs", {})
-    for family, registry in FAMILIES.items():
-        variants = []
-        for entry in registry:
-            component = entry.config.model_json_schema()
-            definitions |= component.pop("$defs", {})
-            component["title"] = f"{family}: {entry.kind}"
-            component["required"] = sorted({*component.get("required", []), "kind"})
-            component["description"] = entry.summary
-            definitions[f"{family}.{entry.kind}"] = component
-            variants.append({"$ref": f"#/$defs/{family}.{entry.kind}"})
-        names = {"enum": [entry.kind for entry in registry], "title": "with its defaults"}
-        numbers = [{"type": "number"}] if family == "schedule" else []
-        definitions[family] = {"anyOf": [*variants, names, *numbers]}
-    resolved: dict[str, Any] = _resolve(root)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **resolved}
-
-
-def _resolve(node: Any) -> Any:
-    if isinstance(node, dict):
-        resolved = {key: _resolve(value) for key, value in node.items() if key != FAMILY_MARK}
-        if FAMILY_MARK in node:
-            resolved["$ref"] = f"#/$defs/{node[FAMILY_MARK]}"
-        return resolved
-    return [_resolve(item) for item in node] if isinstance(node, list) else node
+    return schema_of(Experiment)

@@ -28,7 +28,7 @@ def default(value: Any) -> Any:
     return Field(default=value)
 
 
-#: Key under which a slot's JSON schema names its family until `config.json_schema` resolves it.
+#: Key under which a slot's JSON schema names its family until `slots.schema_of` resolves it.
 FAMILY_MARK = "x-vaelab-family"
 
 
@@ -199,7 +199,7 @@ class Registry:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         # A family may hold a component with a slot of the same family (a hierarchy's top prior), so the schema of
-        # the slot is a reference that config.json_schema resolves once for all, not an inlined oneOf.
+        # the slot is a reference that slots.schema_of resolves once for all, not an inlined oneOf.
         return {FAMILY_MARK: self.family}
 
 

@@ -15,12 +15,13 @@ from typing import Any
 import torch
 
 from vaelab.build import build_model
-from vaelab.config import Experiment, parse_experiment, read_json
+from vaelab.config import Experiment, parse_experiment
 from vaelab.datasets import Dataset
 from vaelab.errors import RunError
 from vaelab.files import write_json, write_text
 from vaelab.model import VAE
 from vaelab.provenance import config_hash
+from vaelab.reading import read_json
 from vaelab.registry import DATASETS
 from vaelab.training.checkpoint import load_weights
 from vaelab.types import DataSplits

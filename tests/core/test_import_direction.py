@@ -21,7 +21,9 @@ MODULES = sorted(ROOT.rglob("*.py"))
 #: new needs a place here, and may import from its own line and from those before it.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "files"),
+    ("reading",),
     ("registry", "plugins"),
+    ("slots",),
     ("types",),
     ("distributions", "nets", "schedules"),
     ("optimisers",),

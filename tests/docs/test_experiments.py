@@ -12,7 +12,8 @@ import torch
 import vaelab
 from docs.blocks import ROOT
 from vaelab.build import build
-from vaelab.config import apply_overrides, parse_experiment, read_json
+from vaelab.config import parse_experiment
+from vaelab.reading import apply_overrides, read_json
 from vaelab.registry import DATASETS
 
 EXPERIMENTS = sorted((ROOT / "experiments").rglob("*.json"))
