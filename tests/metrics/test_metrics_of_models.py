@@ -122,3 +122,13 @@ def test_batches_come_in_order_and_stop_at_the_limit(splits_of):
     split = splits_of(torch.arange(10.0).unsqueeze(1))
     batches: list[Batch] = list(EvaluationContext(batch_size=4, limit=9).limited(6).batches(split))
     assert [batch.x.flatten().tolist() for batch in batches] == [[0, 1, 2, 3], [4, 5]]
+
+
+def test_a_limit_is_the_first_data_alone(tiny_splits):
+    split, whole = tiny_splits().test, EvaluationContext(batch_size=4)
+    for name, config in (("flat", ActiveUnitsConfig), ("flat", LatentUsageConfig), ("codes", LatentUsageConfig)):
+        model = made(name)
+        limited = measure([config(limit=9)], model, split, whole)
+        assert limited == measure([config()], model, split, EvaluationContext(batch_size=4, limit=9))
+        if config is LatentUsageConfig:
+            assert limited != measure([config()], model, split, whole)

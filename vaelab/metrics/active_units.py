@@ -21,6 +21,9 @@ class ActiveUnitsConfig(ComponentConfig):
     threshold: PositiveFloat = 0.01
     """Variance above which a unit is active."""
 
+    limit: PositiveInt | None = None
+    """Use the first so many data; all where null."""
+
     samples: PositiveInt = 8
     """Draws of the groups above in each of two averages; without effect where there is one group with a known mean."""
 
@@ -42,7 +45,7 @@ class ActiveUnits(Metric[ActiveUnitsConfig]):
     """
 
     def evaluate(self, model: VAE, split: Split, context: EvaluationContext) -> dict[str, Value]:
-        moments = latent_moments(model, context.batches(split), self.config.samples)
+        moments = latent_moments(model, context.limited(self.config.limit).batches(split), self.config.samples)
         threshold = self.config.threshold
         active = {i: int((group.signal > threshold).sum()) for i, group in moments.items()}
         units = {i: group.signal.numel() for i, group in moments.items()}

@@ -21,6 +21,9 @@ class LatentUsageConfig(ComponentConfig):
 
     kind: Literal["latent_usage"] = "latent_usage"
 
+    limit: PositiveInt | None = None
+    """Use the first so many data; all where null."""
+
     samples: PositiveInt = 8
     """Draws in each of two averages that estimate a posterior's mean; see `active_units`."""
 
@@ -41,6 +44,7 @@ class LatentUsage(Metric[LatentUsageConfig]):
     """
 
     def evaluate(self, model: VAE, split: Split, context: EvaluationContext) -> dict[str, Value]:
+        context = context.limited(self.config.limit)
         values: dict[str, Value] = {}
         for i, group in latent_moments(model, context.batches(split), self.config.samples).items():
             end = f"/group_{i}" if model.depth > 1 else ""
