@@ -122,7 +122,7 @@ def _check(model: VAE, context: BuildContext) -> None:
                 raise BuildError(
                     f"{names['encoder']} announced a feature of shape {shape} and yields {tuple(feature.shape[1:])}."
                 )
-        state = model.prior.initial((samples, 2), batch.condition, batch.x)
+        state = model.prior.initial((samples, 2), batch.condition, batch)
         for i, spec in enumerate(context.latent.groups):
             q = model.posterior.group(i, features, state, model.prior.group(i, state))
             z = q.draw().z

@@ -110,11 +110,7 @@ class Trace:
     def log_px(self) -> Tensor:
         """log p(x | z) `[K, B]`, of the observed pixels only where the batch says which those are."""
         if self._log_px is None:
-            x, observed = self.batch.x.unsqueeze(0), self.batch.observed
-            if observed is None:
-                self._log_px = self.likelihood.log_prob(x)
-            else:
-                self._log_px = self.likelihood.log_prob_where(x, observed.unsqueeze(0))
+            self._log_px = score(self.likelihood, self.batch)
         return self._log_px
 
     def rate(self, i: int) -> Tensor:
@@ -139,12 +135,21 @@ class Trace:
         return weight
 
 
+def score(likelihood: Distribution, batch: Batch) -> Tensor:
+    """log p(x | z) `[K, B]` of the observed pixels."""
+    x = batch.x.unsqueeze(0)
+    if batch.observed is None:
+        return likelihood.log_prob(x)
+    return likelihood.log_prob_where(x, batch.observed.unsqueeze(0))
+
+
 def infer_latents(
     model: VAE,
     batch: Batch,
     samples: int = 1,
     fixed: Mapping[int, Tensor] | None = None,
     *,
+    proposed: Mapping[int, Tensor] | None = None,
     mean: bool = False,
     pathwise: bool = True,
 ) -> tuple[list[Group], State]:
@@ -155,6 +160,7 @@ def infer_latents(
         batch: B data.
         samples: K.
         fixed: as in `infer`.
+        proposed: as in `infer`.
         mean: take the centre of each group's posterior in place of a draw: its mean, or the point that stands for it
             where the mean is unknown or no point of the latent space.
         pathwise: let gradients flow through the draws; else they are constants, and log q(z | x) of a constant is scored.
@@ -162,10 +168,10 @@ def infer_latents(
     Returns:
         The groups, and the state after the last one.
     """
-    fixed = fixed or {}
+    fixed, proposed = fixed or {}, proposed or {}
     shape = (samples, len(batch))
     features = model.encoder.features(batch)
-    state = model.prior.initial(shape, batch.condition, batch.x)
+    state = model.prior.initial(shape, batch.condition, batch)
     groups = []
     for i in range(model.prior.latent.depth):
         p = model.prior.group(i, state)
@@ -175,8 +181,11 @@ def infer_latents(
         else:
             q = model.posterior.group(i, features, state, p)
             # a draw that is scored as a constant must be exact, where a pathwise one may be relaxed
-            z, log_q, penalty = Draw(q.centre) if mean else q.draw() if pathwise else Draw(q.sample())
-            group = Group(z, p, q, penalty, log_q)
+            if i in proposed:
+                draw = Draw(proposed[i].expand(*shape, *model.prior.latent.groups[i].shape))
+            else:
+                draw = Draw(q.centre) if mean else q.draw() if pathwise else Draw(q.sample())
+            group = Group(draw.z, p, q, draw.penalty, draw.log_q)
         groups.append(group)
         state = model.prior.advance(i, state, group.z)
     return groups, state
@@ -188,6 +197,7 @@ def infer(
     samples: int = 1,
     fixed: Mapping[int, Tensor] | None = None,
     *,
+    proposed: Mapping[int, Tensor] | None = None,
     pathwise: bool = True,
 ) -> Trace:
     """Draw the latents of a batch from the posterior and score the data.
@@ -197,23 +207,18 @@ def infer(
         batch: B data.
         samples: K.
         fixed: latents that are observed, by group: `[B, *event]` or `[K, B, *event]`. They add log p(z) and no log q.
+        proposed: latents to take in place of draws, by group and of the same shapes; q scores them as it would a draw.
         pathwise: as in `infer_latents`.
     """
-    groups, state = infer_latents(model, batch, samples, fixed, pathwise=pathwise)
+    groups, state = infer_latents(model, batch, samples, fixed, proposed=proposed, pathwise=pathwise)
     likelihood = model.decoder.distribution(model.prior.readout(state), model.likelihood)
     return Trace(batch, groups, likelihood)
 
 
 def posterior_log_prob(model: VAE, batch: Batch, zs: Sequence[Tensor]) -> Tensor:
     """log q(z | x) `[B]` of given latents, each `[B, *event]`, all groups together."""
-    features = model.encoder.features(batch)
-    state = model.prior.initial((1, len(batch)), batch.condition, batch.x)
-    total = batch.x.new_zeros(1, len(batch))
-    for i, z in enumerate(zs):
-        q = model.posterior.group(i, features, state, model.prior.group(i, state))
-        total = total + q.log_prob(z.unsqueeze(0))
-        state = model.prior.advance(i, state, z.unsqueeze(0))
-    return total[0]
+    groups, _ = infer_latents(model, batch, proposed=dict(enumerate(zs)))
+    return torch.stack([group.log_q for group in groups]).sum(0)[0]
 
 
 def log_joint(model: VAE, state: State, z: Tensor) -> Tensor:
@@ -224,10 +229,10 @@ def log_joint(model: VAE, state: State, z: Tensor) -> Tensor:
         state: what the prior started from, with the data.
         z: `[K, B, *event]`.
     """
-    assert state.x is not None
+    assert state.data is not None
     log_p = model.prior.group(0, state).log_prob(z)
     code = model.prior.readout(model.prior.advance(0, state, z))
-    return log_p + model.decoder.distribution(code, model.likelihood).log_prob(state.x.unsqueeze(0))
+    return log_p + score(model.decoder.distribution(code, model.likelihood), state.data)
 
 
 @dataclass(slots=True)

@@ -65,10 +65,11 @@ class VAE(nn.Module):
         samples: int = 1,
         fixed: Mapping[int, Tensor] | None = None,
         *,
+        proposed: Mapping[int, Tensor] | None = None,
         pathwise: bool = True,
     ) -> Trace:
         """One pass with the posterior; see `vaelab.inference.infer`."""
-        return infer(self, batch, samples, fixed, pathwise=pathwise)
+        return infer(self, batch, samples, fixed, proposed=proposed, pathwise=pathwise)
 
     def generate(
         self,

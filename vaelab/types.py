@@ -90,12 +90,16 @@ class Batch:
         y: labels `[B]`, or None.
         observed: `[B, *shape]`, True where a pixel was seen, or None when all were.
         condition: `[B, ...]` what the model is conditioned on, or None.
+        complete: `[B, *shape]` the data with their hidden pixels, for metrics alone; `x` is 0 where nothing was seen.
+        companion: more data that come with these, one each: the other halves of pairs, or examples with a label.
     """
 
     x: Tensor
     y: Tensor | None = None
     observed: Tensor | None = None
     condition: Tensor | None = None
+    complete: Tensor | None = None
+    companion: Batch | None = None
 
     def __len__(self) -> int:
         return self.x.shape[0]
@@ -106,7 +110,14 @@ class Batch:
         def move(tensor: Tensor | None) -> Tensor | None:
             return None if tensor is None else tensor.to(device, non_blocking=True)
 
-        return Batch(self.x.to(device, non_blocking=True), move(self.y), move(self.observed), move(self.condition))
+        return Batch(
+            self.x.to(device, non_blocking=True),
+            move(self.y),
+            move(self.observed),
+            move(self.condition),
+            move(self.complete),
+            None if self.companion is None else self.companion.to(device),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +129,14 @@ class State:
         zs: the groups drawn so far, each `[K, B, *event]`.
         hidden: top-down features `[K, B, *context_shape]`, or None.
         condition: as in `Batch`.
-        x: the observed data `[B, *shape]` in `infer`, None in `generate`.
+        data: the data in `infer`, None in `generate`.
     """
 
     batch_shape: tuple[int, int]
     zs: tuple[Tensor, ...] = ()
     hidden: Tensor | None = None
     condition: Tensor | None = None
-    x: Tensor | None = None
+    data: Batch | None = None
 
     def advanced(self, z: Tensor, hidden: Tensor | None = None) -> State:
         """The state after `z` was drawn, with new top-down features."""

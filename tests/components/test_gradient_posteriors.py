@@ -76,7 +76,7 @@ def test_log_joint_is_the_sum_of_prior_and_likelihood():
     model, batch = doubled(kind="hamiltonian")
     z = torch.randn(3, 6, 4, dtype=torch.float64)
     trace = model.infer(batch, 3, fixed={0: z})
-    state = model.prior.initial((3, 6), x=batch.x)
+    state = model.prior.initial((3, 6), data=batch)
     torch.testing.assert_close(log_joint(model, state, z), trace.log_weight)
 
 

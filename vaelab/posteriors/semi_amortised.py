@@ -88,7 +88,7 @@ class SemiAmortisedPosterior(Posterior[SemiAmortisedConfig]):
                 part if part.requires_grad and wanted else part.detach().requires_grad_() for part in (loc, log_scale)
             ]
             z = torch.addcmul(at[0], at[1].exp(), self.noise)
-            start = model.prior.initial((z.shape[0], z.shape[1]), state.condition, state.x)
+            start = model.prior.initial((z.shape[0], z.shape[1]), state.condition, state.data)
             bound = log_joint(model, start, z).mean(0).sum() + at[1].sum()
             slopes = torch.autograd.grad(bound, at, create_graph=wanted)
         norm = torch.stack([slope.flatten(2).square().sum(-1) for slope in slopes]).sum(0).clamp_min(1e-12).sqrt()

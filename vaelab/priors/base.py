@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from vaelab.distributions import Distribution
 from vaelab.registry import ComponentConfig
-from vaelab.types import BuildContext, GroupSpec, LatentSpec, Shape, State
+from vaelab.types import Batch, BuildContext, GroupSpec, LatentSpec, Shape, State
 
 #: A latent vector's length, or the shape of a latent map. Told apart by hand, so that a mistake is reported once.
 LatentShape = Annotated[
@@ -40,9 +40,9 @@ class Prior(nn.Module, Generic[C]):
         super().__init__()
         self.config = config
 
-    def initial(self, batch_shape: tuple[int, int], condition: Tensor | None = None, x: Tensor | None = None) -> State:
-        """The state before the first group; `x` is given in `infer` and None in `generate`."""
-        return State(batch_shape, condition=condition, x=x)
+    def initial(self, batch_shape: tuple[int, int], condition: Tensor | None = None, data: Batch | None = None) -> State:
+        """The state before the first group; `data` are given in `infer` and None in `generate`."""
+        return State(batch_shape, condition=condition, data=data)
 
     def group(self, i: int, state: State) -> Distribution:
         """p(z_i | z_<i); its batch shape broadcasts to `(K, B)`."""

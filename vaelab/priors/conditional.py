@@ -15,7 +15,7 @@ from vaelab.errors import BuildError
 from vaelab.nets import Activation, connect
 from vaelab.priors.base import LatentShape, Prior, as_shape
 from vaelab.registry import PRIORS, ComponentConfig
-from vaelab.types import BuildContext, GroupSpec, LatentSpec, State, numel
+from vaelab.types import Batch, BuildContext, GroupSpec, LatentSpec, State, numel
 
 
 class ConditionalConfig(ComponentConfig):
@@ -65,8 +65,8 @@ class ConditionalPrior(Prior[ConditionalConfig]):
         self.readout_shape = (numel(shape) + self.classes,) if self.with_condition else shape
         self.net = connect(known, (2 * shape[0], *shape[1:]), config.activation, config.hidden)
 
-    def initial(self, batch_shape: tuple[int, int], condition: Tensor | None = None, x: Tensor | None = None) -> State:
-        state = super().initial(batch_shape, condition, x)
+    def initial(self, batch_shape: tuple[int, int], condition: Tensor | None = None, data: Batch | None = None) -> State:
+        state = super().initial(batch_shape, condition, data)
         if condition is None and self.with_condition:
             labels = torch.randint(self.classes, (batch_shape[1],), device=self._like.device)
             state = replace(state, condition=self._all_labels()[labels])

@@ -12,7 +12,7 @@ from vaelab.distributions import DiagonalNormal
 from vaelab.nets import mlp
 from vaelab.priors.base import Prior
 from vaelab.registry import PRIORS, ComponentConfig
-from vaelab.types import BuildContext, GroupSpec, LatentSpec, State
+from vaelab.types import Batch, BuildContext, GroupSpec, LatentSpec, State
 
 
 class MarkovChainConfig(ComponentConfig):
@@ -56,8 +56,8 @@ class MarkovChain(Prior[MarkovChainConfig]):
         nn.init.zeros_(self.linear.bias)
         self.log_scale = nn.Linear(config.dim, config.dim)
 
-    def initial(self, batch_shape: tuple[int, int], condition: Tensor | None = None, x: Tensor | None = None) -> State:
-        return State(batch_shape, hidden=self.start.expand(*batch_shape, -1), condition=condition, x=x)
+    def initial(self, batch_shape: tuple[int, int], condition: Tensor | None = None, data: Batch | None = None) -> State:
+        return State(batch_shape, hidden=self.start.expand(*batch_shape, -1), condition=condition, data=data)
 
     def group(self, i: int, state: State) -> DiagonalNormal:
         previous = state.hidden

@@ -14,7 +14,7 @@ from vaelab.distributions import Distribution
 from vaelab.errors import BuildError
 from vaelab.priors.base import Prior
 from vaelab.registry import PRIORS, ComponentConfig
-from vaelab.types import BuildContext, LatentSpec, State, numel
+from vaelab.types import Batch, BuildContext, LatentSpec, State, numel
 
 if TYPE_CHECKING:
     from vaelab.model import VAE
@@ -62,20 +62,20 @@ class ProductPrior(Prior[ProductConfig]):
         for part in self.parts:
             yield cast("Prior[Any]", part)
 
-    def initial(self, batch_shape: tuple[int, int], condition: Tensor | None = None, x: Tensor | None = None) -> State:
-        state = super().initial(batch_shape, condition, x)
+    def initial(self, batch_shape: tuple[int, int], condition: Tensor | None = None, data: Batch | None = None) -> State:
+        state = super().initial(batch_shape, condition, data)
         for part in self._parts():  # one of them may draw the condition that was not given
-            state = replace(state, condition=part.initial(batch_shape, state.condition, x).condition)
+            state = replace(state, condition=part.initial(batch_shape, state.condition, data).condition)
         return state
 
     def group(self, i: int, state: State) -> Distribution:
         part = cast("Prior[Any]", self.parts[i])
-        return part.group(0, part.initial(state.batch_shape, state.condition, state.x))
+        return part.group(0, part.initial(state.batch_shape, state.condition, state.data))
 
     def readout(self, state: State) -> Tensor:
         codes = []
         for part, z in zip(self._parts(), state.zs, strict=True):
-            own = part.advance(0, part.initial(state.batch_shape, state.condition, state.x), z)
+            own = part.advance(0, part.initial(state.batch_shape, state.condition, state.data), z)
             codes.append(part.readout(own).flatten(2))
         return torch.cat(codes, 2)
 
