@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -66,7 +67,16 @@ def _build(config: ModelConfig, data: DataSpec) -> tuple[VAE, BuildContext]:
     decoder: Decoder[Any] = DECODERS.build(config.decoder, context)
     model = VAE(encoder, posterior, prior, decoder, likelihood, data)
     context._model = weakref.ref(model)
-    _check(model, context)
+    try:
+        _check(model, context)
+    except NotImplementedError as error:
+        if not data.masked:
+            raise
+        raise BuildError(
+            f"{names['decoder']} with {names['likelihood']} cannot score the observed pixels alone, and the data hide some "
+            f"({error}). Use a decoder such as 'conv' with a likelihood of independent pixels such as 'bernoulli', or data "
+            "without hidden pixels."
+        ) from error
     return model, context
 
 
@@ -107,8 +117,13 @@ class _Probe:
 
 def _made_up(data: DataSpec) -> Batch:
     x = torch.rand(2, *data.shape)
+    y = None if data.num_classes is None else torch.arange(2) % data.num_classes
     condition = None if data.condition_shape is None else torch.rand(2, *data.condition_shape)
-    return Batch(x.round() if data.values == "binary" else x, condition=condition)
+    batch = Batch(x.round() if data.values == "binary" else x, y, condition=condition)
+    if data.masked:
+        observed = torch.rand_like(x) < 0.5
+        batch = replace(batch, x=batch.x * observed, observed=observed)
+    return batch if data.companion is None else replace(batch, companion=batch)
 
 
 def _check(model: VAE, context: BuildContext) -> None:

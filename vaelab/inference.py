@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,6 +16,10 @@ from vaelab.types import Batch, State
 
 if TYPE_CHECKING:
     from vaelab.model import VAE
+
+
+#: Maps the number of a group and its posterior to the posterior that takes its place.
+Adjustment = Callable[[int, Distribution], Distribution]
 
 
 @dataclass(slots=True)
@@ -150,6 +154,7 @@ def infer_latents(
     fixed: Mapping[int, Tensor] | None = None,
     *,
     proposed: Mapping[int, Tensor] | None = None,
+    adjust: Adjustment | None = None,
     mean: bool = False,
     pathwise: bool = True,
 ) -> tuple[list[Group], State]:
@@ -161,6 +166,7 @@ def infer_latents(
         samples: K.
         fixed: as in `infer`.
         proposed: as in `infer`.
+        adjust: as in `infer`.
         mean: take the centre of each group's posterior in place of a draw: its mean, or the point that stands for it
             where the mean is unknown or no point of the latent space.
         pathwise: let gradients flow through the draws; else they are constants, and log q(z | x) of a constant is scored.
@@ -180,6 +186,8 @@ def infer_latents(
             group = Group(fixed[i].expand(*shape, *event), p)
         else:
             q = model.posterior.group(i, features, state, p)
+            if adjust is not None:
+                q = adjust(i, q)
             # a draw that is scored as a constant must be exact, where a pathwise one may be relaxed
             if i in proposed:
                 draw = Draw(proposed[i].expand(*shape, *model.prior.latent.groups[i].shape))
@@ -198,6 +206,7 @@ def infer(
     fixed: Mapping[int, Tensor] | None = None,
     *,
     proposed: Mapping[int, Tensor] | None = None,
+    adjust: Adjustment | None = None,
     pathwise: bool = True,
 ) -> Trace:
     """Draw the latents of a batch from the posterior and score the data.
@@ -208,9 +217,10 @@ def infer(
         samples: K.
         fixed: latents that are observed, by group: `[B, *event]` or `[K, B, *event]`. They add log p(z) and no log q.
         proposed: latents to take in place of draws, by group and of the same shapes; q scores them as it would a draw.
+        adjust: changes the posterior of each group before it is drawn from.
         pathwise: as in `infer_latents`.
     """
-    groups, state = infer_latents(model, batch, samples, fixed, proposed=proposed, pathwise=pathwise)
+    groups, state = infer_latents(model, batch, samples, fixed, proposed=proposed, adjust=adjust, pathwise=pathwise)
     likelihood = model.decoder.distribution(model.prior.readout(state), model.likelihood)
     return Trace(batch, groups, likelihood)
 
@@ -241,11 +251,14 @@ class Generation:
 
     Attributes:
         zs: the latent groups, each `[N, *event]`.
-        likelihood: p(x | z), batch shape `(1, N)`.
+        likelihood: p(x | z), batch shape `(1, N)`; of a model that feeds data back, p(x_t | z, x_<t) of each step given the
+            data drawn before it.
+        drawn: the data `[N, *shape]` where the model drew them on its way, or None.
     """
 
     zs: tuple[Tensor, ...]
     likelihood: Distribution
+    drawn: Tensor | None = None
 
     @property
     def mean(self) -> Tensor:
@@ -253,8 +266,8 @@ class Generation:
         return self.likelihood.mean[0]
 
     def sample(self) -> Tensor:
-        """A draw from p(x | z) `[N, *shape]`."""
-        return self.likelihood.sample()[0]
+        """A draw from p(x | z) `[N, *shape]`; always the same one where it was drawn on the way."""
+        return self.likelihood.sample()[0] if self.drawn is None else self.drawn
 
 
 def generate(
@@ -276,9 +289,11 @@ def generate(
     if not (math.isfinite(temperature) and temperature > 0):
         raise ValueError(f"temperature must be a positive number, not {temperature}")
     fixed = fixed or {}
-    state = model.prior.initial((1, number), condition)
+    depth = model.prior.latent.depth
+    # given all latents nothing is left to chance, so that decoding is a function
+    state = replace(model.prior.initial((1, number), condition), expected=len(fixed) == depth)
     with torch.no_grad():
-        for i in range(model.prior.latent.depth):
+        for i in range(depth):
             if i in fixed:
                 z = fixed[i].unsqueeze(0)
             else:
@@ -286,4 +301,5 @@ def generate(
                 z = p.expand(torch.Size((1, number))).sample()
             state = model.prior.advance(i, state, z)
         likelihood = model.decoder.distribution(model.prior.readout(state), model.likelihood)
-    return Generation(tuple(z[0] for z in state.zs), likelihood)
+    drawn = None if state.data is None or state.expected else state.data.x
+    return Generation(tuple(z[0] for z in state.zs), likelihood, drawn)

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vaelab.inference import Generation, Trace, generate, infer, infer_latents
+from vaelab.inference import Adjustment, Generation, Trace, generate, infer, infer_latents
 from vaelab.types import Batch, DataSpec, StepContext
 
 if TYPE_CHECKING:
@@ -66,10 +66,11 @@ class VAE(nn.Module):
         fixed: Mapping[int, Tensor] | None = None,
         *,
         proposed: Mapping[int, Tensor] | None = None,
+        adjust: Adjustment | None = None,
         pathwise: bool = True,
     ) -> Trace:
         """One pass with the posterior; see `vaelab.inference.infer`."""
-        return infer(self, batch, samples, fixed, proposed=proposed, pathwise=pathwise)
+        return infer(self, batch, samples, fixed, proposed=proposed, adjust=adjust, pathwise=pathwise)
 
     def generate(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
@@ -21,17 +21,28 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, ...]
 
+#: What can come with a training datum: a datum like it, or one whose label is known.
+Companion = Literal["pair", "labelled"]
+
 #: What the numbers of a datum are: bits, grey levels in [0, 1], or real numbers.
 Values = Literal["binary", "unit", "real"]
 
-#: Where a latent group lives; a posterior and a prior must agree on it. Vectors of real numbers, unit vectors, points of
+#: Where a latent group lives; a posterior and a prior must agree on it. Vectors of real numbers, of positive ones, unit vectors, points of
 #: the Poincare ball, one-hot vectors (relaxed ones while training), bits (likewise), or vectors of a code book.
-Support = Literal["real", "sphere", "ball", "one_hot", "bits", "codes"]
+Support = Literal["real", "positive", "sphere", "ball", "one_hot", "bits", "codes"]
 
 
 def numel(shape: Shape) -> int:
     """Number of elements of a shape; 1 for the empty shape."""
     return math.prod(shape)
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A known factor of the data, such as a position, with its number of values 0, 1, 2, ..."""
+
+    name: str
+    size: int
 
 
 @dataclass(frozen=True)
@@ -43,12 +54,18 @@ class DataSpec:
         values: what its numbers are.
         num_classes: number of labels, or None where there are none.
         condition_shape: of one datum's condition (see `Batch`), or None where there is none.
+        masked: whether some pixels are hidden, so that batches say which were observed.
+        companion: what comes with each training datum as `Batch.companion`, or None.
+        factors: the known factors of each datum, or none; batches carry their values.
     """
 
     shape: Shape
     values: Values
     num_classes: int | None = None
     condition_shape: Shape | None = None
+    masked: bool = False
+    companion: Companion | None = None
+    factors: tuple[Factor, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,16 +86,26 @@ class GroupSpec:
 class LatentSpec:
     """All latent groups in the order in which they are drawn.
 
-    `shared` says that the groups are steps of one process, so that a posterior uses one set of weights for all.
+    `shared` says that the groups are steps of one process, so that a posterior uses one set of weights for all. Where only
+    some are, `processes` numbers the process of each group in place of it, as `(0, 1, 1, 1)` for one group and three steps.
     """
 
     groups: tuple[GroupSpec, ...]
     shared: bool = False
+    processes: tuple[int, ...] | None = None
 
     @property
     def depth(self) -> int:
         """Number of groups."""
         return len(self.groups)
+
+    @property
+    def weights(self) -> tuple[int, ...]:
+        """For each group, which set of weights a posterior uses; sets are counted in the order of the groups."""
+        if self.processes is not None:
+            order = list(dict.fromkeys(self.processes))
+            return tuple(order.index(process) for process in self.processes)
+        return (0,) * self.depth if self.shared else tuple(range(self.depth))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +119,7 @@ class Batch:
         condition: `[B, ...]` what the model is conditioned on, or None.
         complete: `[B, *shape]` the data with their hidden pixels, for metrics alone; `x` is 0 where nothing was seen.
         companion: more data that come with these, one each: the other halves of pairs, or examples with a label.
+        factors: `[B, F]`, int64, the values of `DataSpec.factors`, or None; for metrics and for making pairs.
     """
 
     x: Tensor
@@ -100,24 +128,25 @@ class Batch:
     condition: Tensor | None = None
     complete: Tensor | None = None
     companion: Batch | None = None
+    factors: Tensor | None = None
 
     def __len__(self) -> int:
         return self.x.shape[0]
 
+    def map(self, function: Callable[[Tensor], Tensor]) -> Batch:
+        """The batch with every tensor of its own changed by a function; the companion stays as it is."""
+        own = {f.name: getattr(self, f.name) for f in fields(self)}
+        changed: dict[str, Any] = {name: function(value) for name, value in own.items() if isinstance(value, Tensor)}
+        return replace(self, **changed)
+
+    def rows(self, index: slice | Tensor) -> Batch:
+        """Some of the data, without a companion."""
+        return replace(self.map(lambda tensor: tensor[index]), companion=None)
+
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
-
-        def move(tensor: Tensor | None) -> Tensor | None:
-            return None if tensor is None else tensor.to(device, non_blocking=True)
-
-        return Batch(
-            self.x.to(device, non_blocking=True),
-            move(self.y),
-            move(self.observed),
-            move(self.condition),
-            move(self.complete),
-            None if self.companion is None else self.companion.to(device),
-        )
+        moved = self.map(lambda tensor: tensor.to(device, non_blocking=True))
+        return moved if self.companion is None else replace(moved, companion=self.companion.to(device))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +158,8 @@ class State:
         zs: the groups drawn so far, each `[K, B, *event]`.
         hidden: top-down features `[K, B, *context_shape]`, or None.
         condition: as in `Batch`.
-        data: the data in `infer`, None in `generate`.
+        data: the data in `infer`. None in `generate`, unless a prior that feeds data back has drawn them by the end.
+        expected: whether such a prior feeds back the mean in place of a draw, as `generate` does where all latents are given.
     """
 
     batch_shape: tuple[int, int]
@@ -137,6 +167,7 @@ class State:
     hidden: Tensor | None = None
     condition: Tensor | None = None
     data: Batch | None = None
+    expected: bool = False
 
     def advanced(self, z: Tensor, hidden: Tensor | None = None) -> State:
         """The state after `z` was drawn, with new top-down features."""

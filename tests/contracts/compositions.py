@@ -46,6 +46,8 @@ DATA: tuple[DataSpec, ...] = (
         for values, shape in itertools.product(("binary", "unit", "real"), ((1, 8, 8), (1, 4, 6), (6,), (4, 5)))
     ),
     DataSpec((1, 8, 8), "binary", num_classes=3, condition_shape=(3,)),
+    DataSpec((1, 8, 8), "binary", num_classes=3, companion="pair"),
+    DataSpec((1, 8, 8), "binary", num_classes=3, companion="labelled"),
 )
 
 #: What most components go together with, tried before everything else.
@@ -93,6 +95,8 @@ class Composition:
         elif self.data.values == "real":
             x = 4 * x - 2
         y = torch.randint(self.data.num_classes or 1, (number,), generator=generator)
+        if self.data.companion is not None:
+            return Batch(x, y, companion=Batch(x.flip(0), y.flip(0)))
         if self.data.condition_shape is None:
             return Batch(x, y)
         return Batch(x, y, condition=torch.nn.functional.one_hot(y, self.data.condition_shape[0]).to(dtype))
@@ -147,7 +151,7 @@ def known_good() -> list[Composition]:
 def home_of(family: str, kind: str) -> tuple[Composition, ComponentConfig]:
     """A composition that a divergence or an objective can train, and the config of the objective."""
     refusals = []
-    for composition in known_good():
+    for composition in [*known_good(), *(Composition(c.kinds, data) for data in DATA[-2:] for c in known_good())]:
         if family == "objective":
             objective = OBJECTIVES[kind].config.example()
         else:

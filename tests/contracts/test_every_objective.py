@@ -88,13 +88,15 @@ def test_weight_multiplies_the_term(kind: str):
         model, objective = model.double(), objective.double()
         torch.manual_seed(9)
         loss = objective.eval()(model.eval(), composition.batch(dtype=torch.float64), MIDWAY)[MODEL]
-        return loss.value, loss.terms[kind], loss.terms["distortion"]
+        return loss.value, loss.terms[kind], loss.terms["distortion"], loss.terms.get(f"{kind}/weight")
 
-    value, unweighted, distortion = loss_and_term(3.0)
-    torch.testing.assert_close(value, distortion + 3.0 * unweighted)
+    one = loss_and_term(1.0)[3]  # of a term that sets its own weight, which is logged and multiplied
+    value, unweighted, distortion, weight = loss_and_term(3.0)
+    torch.testing.assert_close(value, distortion + (3.0 if one is None else 3 * one) * unweighted)
+    assert one is None or torch.allclose(weight, 3 * one)
     ramp = {"kind": "linear", "start": 0.0, "end": 1.0, "steps": 12}  # a quarter at step 3
-    value, unweighted, distortion = loss_and_term(ramp)
-    torch.testing.assert_close(value, distortion + 0.25 * unweighted)
+    value, unweighted, distortion, weight = loss_and_term(ramp)
+    torch.testing.assert_close(value, distortion + (0.25 if one is None else 0.25 * one) * unweighted)
     assert "constant" in SCHEDULES
 
 

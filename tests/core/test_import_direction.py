@@ -29,15 +29,20 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("optimisers",),
     ("inference",),
     ("model",),
+    ("latents",),
+    ("imputation",),
     ("encoders", "posteriors", "priors", "likelihoods", "decoders", "divergences", "objectives"),
-    ("datasets", "metrics", "samplers", "trackers"),
-    ("figures",),
+    ("metrics", "trackers"),
     ("config",),
     ("build", "provenance"),
     ("training",),
-    ("runs", "evaluation"),
-    ("experiment", "catalogue", "generation"),
-    ("cli", "__main__", "__init__"),
+    # data sets may be made of runs, and samplers train models
+    ("datasets", "runs"),
+    ("samplers",),
+    ("figures",),
+    ("evaluation",),
+    ("experiment", "catalogue", "generation", "ensembles"),
+    ("cli", "cli_options", "cli_sampling", "__main__", "__init__"),
 )
 
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

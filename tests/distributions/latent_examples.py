@@ -13,9 +13,11 @@ from vaelab.distributions import (
     Distribution,
     FullNormal,
     HamiltonianNormal,
+    KernelMetric,
     LowRankNormal,
     NormalFlow,
     PowerSpherical,
+    RiemannianHamiltonianNormal,
     RiemannianNormal,
     UniformSphere,
     VonMisesFisher,
@@ -79,6 +81,19 @@ def hamiltonian(*event: int) -> HamiltonianNormal:
     return HamiltonianNormal(base, log_target, step, torch.full_like(step, 0.6), 3)
 
 
+def metric(dim: int, number: int = 5) -> KernelMetric:
+    factors = 0.3 * _rand(number, dim, dim).tril(-1) + torch.diag_embed((0.3 * _rand(number, dim)).exp())
+    return KernelMetric(_rand(number, dim), factors, 1.5, 0.1)
+
+
+def riemannian_hamiltonian(dim: int) -> RiemannianHamiltonianNormal:
+    plain = hamiltonian(dim)
+    step = 0.5 * plain.step_size
+    return RiemannianHamiltonianNormal(
+        plain.base, plain.log_target, step, plain.root_temper, 3, metric(dim).inverse, 20
+    )
+
+
 INSTANCES: dict[str, Callable[[], Distribution]] = {
     "full_normal": lambda: full_normal(4),
     "full_normal_map": lambda: full_normal(2, 3, 2),
@@ -98,4 +113,5 @@ INSTANCES: dict[str, Callable[[], Distribution]] = {
     "riemannian_normal": lambda: RiemannianNormal(ball_point(3), 0.3 * _rand(*BATCH), 0.7),
     "dirac": lambda: Dirac(_rand(*BATCH, 4)),
     "hamiltonian": lambda: hamiltonian(4),
+    "riemannian_hamiltonian": lambda: riemannian_hamiltonian(4),
 }

@@ -131,7 +131,7 @@ def test_traversals_change_the_unit_alone_and_in_order(tiny_splits, monkeypatch)
     seen = []
     generate = model.generate
     monkeypatch.setattr(
-        model, "generate", lambda n, fixed: seen.append(fixed[0][0].clone()) or generate(n, fixed=fixed)
+        model, "generate", lambda n, fixed, condition=None: seen.append(fixed[0][0].clone()) or generate(n, fixed=fixed)
     )
     (picture,) = drawn(Traversals(TraversalsConfig(units=3, steps=5, data=20)), model, context).values()
     labels = [label.get_text() for label in picture.axes[0].get_yticklabels()]
@@ -150,7 +150,7 @@ def test_what_comes_before_a_traversed_group_stays(tiny_splits, monkeypatch):
     model, context = made("hierarchy", tiny_splits)
     seen = []
     generate = model.generate
-    monkeypatch.setattr(model, "generate", lambda n, fixed: seen.append(dict(fixed)) or generate(n, fixed=fixed))
+    monkeypatch.setattr(model, "generate", lambda n, fixed, condition=None: seen.append(dict(fixed)) or generate(n, fixed=fixed))
     drawn(Traversals(TraversalsConfig(group=1, units=2, steps=3, data=20)), model, context)
     assert all(torch.equal(fixed[0], seen[0][0]) for fixed in seen)
     seen.clear()
@@ -173,7 +173,7 @@ def test_the_plane_is_laid_out_by_quantiles(tiny_splits, monkeypatch):
     model, context = made("plane", tiny_splits)
     seen = []
     generate = model.generate
-    monkeypatch.setattr(model, "generate", lambda n, fixed: seen.append(fixed[0]) or generate(n, fixed=fixed))
+    monkeypatch.setattr(model, "generate", lambda n, fixed, condition=None: seen.append(fixed[0]) or generate(n, fixed=fixed))
     drawn(Manifold(ManifoldConfig(size=3)), model, context)
     z = seen[0].reshape(3, 3, 2)
     third = 0.96742157  # the normal quantile of 5/6

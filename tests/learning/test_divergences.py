@@ -12,7 +12,8 @@ from torch import Tensor
 
 from core.models import HIERARCHY, bits, flat_model, losses, model_and
 from vaelab.distributions import DiagonalNormal, StandardNormal
-from vaelab.divergences.beta_tc import BetaTC, BetaTCConfig, log_weights
+from vaelab.divergences.aggregate import log_weights
+from vaelab.divergences.beta_tc import BetaTC, BetaTCConfig
 from vaelab.divergences.dip import DIP, DIPConfig
 from vaelab.divergences.mmd import MMD, MMDConfig
 from vaelab.divergences.regularised import DecoderGradient, DecoderGradientConfig

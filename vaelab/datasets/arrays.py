@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Self
 
@@ -16,7 +18,7 @@ from vaelab.datasets.base import Dataset, DatasetConfig
 from vaelab.datasets.locate import checksums
 from vaelab.datasets.memory import MemoryPart
 from vaelab.datasets.partition import MAX_SEED, partition
-from vaelab.errors import DataError
+from vaelab.errors import BuildError, DataError
 from vaelab.registry import DATASETS
 from vaelab.types import DataSpec, DataSplits, Values
 
@@ -52,6 +54,9 @@ class ArraysConfig(DatasetConfig):
     """What the numbers are. Not given: bytes are grey levels 0 to 255, truth values are bits, others lie in
     [0, 1]."""
 
+    missing: bool = False
+    """Whether numbers may be missing, which NaN marks; else NaN is refused."""
+
     layout: Layout = "auto"
     """What the axes of a datum are: `hw` a grey picture, `hwc` one with channels last, `as_is` what the model
     expects. `auto` takes two axes for `hw` and anything else as it is, unless channels seem to be last."""
@@ -79,7 +84,8 @@ class Arrays(Dataset[ArraysConfig]):
     """The user's own arrays, from .npz, .npy or .safetensors files; nothing in them is ever unpickled.
 
     Which data are held out is decided by a seeded permutation. Numbers that are not finite, or outside the
-    range that `values` promises, are refused.
+    range that `values` promises, are refused. With `missing`, NaN stands for a number that was not observed: batches then carry a
+    mask, and the likelihood scores what was observed alone.
     """
 
     @property
@@ -87,11 +93,19 @@ class Arrays(Dataset[ArraysConfig]):
         """Shape and values, from the config where it gives them and from the file's header otherwise."""
         config = self.config
         if config.shape is not None:
-            return self._describe(config.shape, self._values(None), config.num_classes)
+            return self._masked(self._describe(config.shape, self._values(None), config.num_classes))
         path = Path(config.path).expanduser()
         found = array_files.header(path, config.x)
         shape = arranged_shape(found.shape[1:], config.layout, str(path))
-        return self._describe(shape, self._values(found), config.num_classes)
+        return self._masked(self._describe(shape, self._values(found), config.num_classes))
+
+    def _masked(self, spec: DataSpec) -> DataSpec:
+        if self.config.missing and self.config.binarisation in ("static", "threshold"):
+            raise BuildError(
+                f"dataset 'arrays': binarisation '{self.config.binarisation}' would make bits of numbers that are missing. Use "
+                "'dynamic', or store bits and set \"values\": \"binary\"."
+            )
+        return replace(spec, masked=self.config.missing)
 
     def load(self) -> DataSplits:
         """Read the arrays and check them."""
@@ -126,7 +140,11 @@ class Arrays(Dataset[ArraysConfig]):
         shape = arranged_shape(found.shape[1:], config.layout, str(path))
         if shape != self.spec.shape:
             raise DataError(f"{where} holds data of shape {shape}, and {self.spec.shape} was expected")
-        x, divisor = _checked(array_files.read(path, key), found.number, self._values(found), where)
+        x = array_files.read(path, key)
+        missing = x.isnan() if config.missing and x.is_floating_point() else None
+        x, divisor = _checked(x, found.number, self._values(found), where, missing)
+        if missing is not None:
+            x = x.float().masked_fill(missing, math.nan)
         return MemoryPart(arrange(x, config.layout), self._labels(path, label_key, required, len(x)), divisor)
 
     def _labels(self, path: Path, key: str | None, required: bool, count: int) -> Tensor | None:
@@ -147,11 +165,16 @@ class Arrays(Dataset[ArraysConfig]):
         return y
 
 
-def _checked(x: Tensor, number: array_files.Number, values: Values, where: str) -> tuple[Tensor, float]:
-    """The numbers in the form in which they are kept, and the number that stands for 1."""
+def _checked(
+    x: Tensor, number: array_files.Number, values: Values, where: str, missing: Tensor | None
+) -> tuple[Tensor, float]:
+    """The numbers in the form in which they are kept, and the number that stands for 1. What is missing is not checked."""
+    if missing is not None:
+        x = x.masked_fill(missing, 0.0)
     if x.is_floating_point() and not bool(x.isfinite().all()):
         first = int((~x.isfinite()).flatten(1).any(dim=1).nonzero()[0])
-        raise DataError(f"{where} holds numbers that are not finite (as float32), the first in datum {first}")
+        remedy = "" if missing is not None else '. If NaN marks what was not observed, set "missing": true'
+        raise DataError(f"{where} holds numbers that are not finite (as float32), the first in datum {first}{remedy}")
     if values == "real":
         return x.to(torch.float32), 1.0
     low, high = float(x.min()), float(x.max())

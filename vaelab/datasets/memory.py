@@ -43,7 +43,7 @@ class MemorySplit:
 
     Args:
         spec: of one datum.
-        stored: `[N, D]`, uint8 or float32.
+        stored: `[N, D]`, uint8 or float32; NaN where a number is missing and `spec.masked` says so.
         y: `[N]` labels, or None.
         divisor: `stored / divisor` are the values.
         dynamic: whether the values are probabilities of bits that are drawn at each fetch, with the global
@@ -66,9 +66,16 @@ class MemorySplit:
     def fetch(self, index: Tensor) -> Batch:
         """The data at these positions (`[B]`, int64)."""
         index = index.to(self._device)
-        x = to_floats(self._stored.index_select(0, index), self._divisor, self._dynamic)
+        chosen = self._stored.index_select(0, index)
+        observed = None
+        if self.spec.masked:
+            observed = ~chosen.isnan()
+            chosen = chosen.nan_to_num(0.0)
+        x = to_floats(chosen, self._divisor, self._dynamic)
         y = None if self._y is None else self._y.index_select(0, index)
-        return Batch(x.view(-1, *self.spec.shape), y, condition=condition_of(self.spec, y))
+        if observed is not None:
+            observed = observed.view(-1, *self.spec.shape)
+        return Batch(x.view(-1, *self.spec.shape), y, observed, condition_of(self.spec, y))
 
     def batches(self, order: Tensor, batch_size: int) -> Iterator[Batch]:
         """The data in this order, in batches; the last one may be smaller."""

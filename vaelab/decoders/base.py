@@ -16,7 +16,14 @@ C = TypeVar("C", bound=ComponentConfig)
 
 
 class Decoder(nn.Module, Generic[C]):
-    """Maps what the prior reads out, `[K, B, *context.readout_shape]`, to `[K, B, *context.parameter_shape]`."""
+    """Maps what the prior reads out, `[K, B, *context.readout_shape]`, to `[K, B, *context.parameter_shape]`.
+
+    Attributes:
+        stepwise: True where the parameters of step t depend on the code of step t alone, so that a prior may make that code
+            depend on the data before t.
+    """
+
+    stepwise = False
 
     def __init__(self, config: C, context: BuildContext) -> None:
         super().__init__()

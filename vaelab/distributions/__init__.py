@@ -14,6 +14,7 @@ from vaelab.distributions.codes import QuantisedCodes, UniformCodes, nearest_cod
 from vaelab.distributions.columns import MixedColumns
 from vaelab.distributions.dirac import Dirac
 from vaelab.distributions.flows import NormalFlow
+from vaelab.distributions.gamma import Gamma
 from vaelab.distributions.hamiltonian import HamiltonianNormal
 from vaelab.distributions.hyperbolic import OnBall, RiemannianNormal, WrappedNormal, from_tangent
 from vaelab.distributions.laplace import Laplace
@@ -23,6 +24,7 @@ from vaelab.distributions.multivariate import FullNormal, LowRankNormal
 from vaelab.distributions.normal import DiagonalNormal, Mixture, StandardNormal
 from vaelab.distributions.pixels import Bernoulli, ContinuousBernoulli
 from vaelab.distributions.resampled import Resampled
+from vaelab.distributions.riemannian_hamiltonian import KernelMetric, RiemannianHamiltonianNormal
 from vaelab.distributions.score import PictureScore
 from vaelab.distributions.sphere import PowerSpherical, UniformSphere, VonMisesFisher
 from vaelab.distributions.student import StudentT
@@ -42,7 +44,9 @@ __all__ = [
     "Distribution",
     "Draw",
     "FullNormal",
+    "Gamma",
     "HamiltonianNormal",
+    "KernelMetric",
     "Laplace",
     "LogCosh",
     "LogisticMixture",
@@ -58,6 +62,7 @@ __all__ = [
     "RelaxedBits",
     "RelaxedOneHot",
     "Resampled",
+    "RiemannianHamiltonianNormal",
     "RiemannianNormal",
     "StandardNormal",
     "StudentT",

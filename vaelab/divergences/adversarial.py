@@ -53,6 +53,9 @@ class AdversarialLatent(Divergence[AdversarialLatentConfig]):
     D tells draws of $p(z)$ from draws of $q(z)$; the model minimises $-\log D(z)$ (Makhzani et al. 2016) or
     $\log\frac{1 - D(z)}{D(z)}$, which at the optimum of D is $\log q(z) - \log p(z)$ (Mescheder et al. 2017). In place of
     the term `kl`.
+
+    Use it for priors or posteriors without a density, as it needs draws alone; the discriminator has to keep up, and an
+    `mmd` is easier to train in few dimensions.
     """
 
     def __init__(self, config: AdversarialLatentConfig, context: BuildContext) -> None:
@@ -92,6 +95,9 @@ class AdversarialData(Divergence[AdversarialDataConfig]):
     The adversarial term of the VAE-GAN (Larsen et al. 2016). It departs from the paper in that the reconstruction error
     stays that of the likelihood and is not taken in the discriminator's features, in that the encoder receives the
     adversary's gradient too, and in that draws of the prior are not judged.
+
+    Use it for sharper reconstructions, judged by eye; it trades likelihood for looks, brings the instability of a GAN,
+    and leaves samples from the prior as they are.
     """
 
     def __init__(self, config: AdversarialDataConfig, context: BuildContext) -> None:

@@ -70,6 +70,10 @@ class Divergence(nn.Module, Generic[C]):
             BuildError: naming the term and the other component.
         """
 
+    def weight_of(self, value: Tensor, context: StepContext) -> float | Tensor:
+        """What the value `[B]` is multiplied by in a training step; a tensor `[]` is logged as the term's `weight`."""
+        return self.weight(context)
+
     def forward(self, trace: Trace, context: StepContext) -> Float[Tensor, " B"]:
         """The value of each datum `[B]`, nats, before its weight. Statistics of a batch are broadcast."""
         raise NotImplementedError

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from vaelab.divergences.aggregate import Estimator, log_weights
 from vaelab.divergences.base import Divergence, DivergenceConfig
 from vaelab.errors import BuildError
 from vaelab.inference import Trace
@@ -31,7 +31,7 @@ class BetaTCConfig(DivergenceConfig):
     gamma: Scalar = default(1.0)
     """Weight of the KL of each component's marginal."""
 
-    estimator: Literal["stratified", "weighted"] = "stratified"
+    estimator: Estimator = "stratified"
     """Of log q(z): minibatch stratified sampling, or minibatch weighted sampling."""
 
 
@@ -44,6 +44,9 @@ class BetaTC(Divergence[BetaTCConfig]):
     weights 1 the terms telescope to $\log q(z \mid x) - \log p(z)$ whatever the estimator. Takes the place of `kl`.
 
     For models with one latent group whose posterior is a product over its components.
+
+    Use it as `adversarial_tc` without a discriminator; the minibatch estimate is biased, the more the smaller the
+    batch, and results vary strongly with the seed.
     """
 
     def __init__(self, config: BetaTCConfig, context: BuildContext) -> None:
@@ -84,24 +87,3 @@ class BetaTC(Divergence[BetaTCConfig]):
     def forward(self, trace: Trace, context: StepContext) -> Tensor:
         information, correlation, dimensions = self.parts(trace, context)
         return self.alpha(context) * information + self.beta(context) * correlation + self.gamma(context) * dimensions
-
-
-def log_weights(batch: int, size: int, estimator: str, like: Tensor) -> Tensor:
-    r"""Log weights `[B, B]` with which the densities of a minibatch estimate the aggregate posterior.
-
-    Args:
-        batch: B.
-        size: N, number of training data.
-        estimator: `weighted` gives each $1/(BN)$ (which ignores that the datum itself is in the batch); `stratified`
-            gives the datum itself $1/N$, one other $(N-M)/(NM)$ and the rest $1/M$, with $M = B - 1$.
-        like: a tensor whose dtype and device the weights take.
-    """
-    if estimator == "weighted" or batch == 1:
-        return like.new_full((batch, batch), -math.log(batch * max(size, batch)))
-    others = batch - 1
-    size = max(size, batch)
-    weights = like.new_full((batch, batch), 1 / others)
-    rows = torch.arange(batch, device=like.device)
-    weights[rows, rows] = 1 / size
-    weights[rows, (rows + 1) % batch] = (size - others) / (size * others)
-    return weights.log()

@@ -25,6 +25,9 @@ class Commitment(Divergence[CommitmentConfig]):
     r"""What the codes' own sampling asks for, such as $\beta\lVert z_e - \mathrm{sg}[e]\rVert^2$.
 
     van den Oord et al. (2017, equation 3); the posterior defines the penalty and its beta.
+
+    Use it with every posterior that quantises, where without it the encoder's outputs drift from the codes; it has no
+    effect on others.
     """
 
     def check(self, model: VAE, trace: Trace) -> None:

@@ -38,6 +38,9 @@ class DIP(Divergence[DIPConfig]):
     Kumar et al. (2018, equations 6 and 7): DIP-VAE-I with $C = \mathrm{Cov}_x(\mu(x))$, DIP-VAE-II with
     $C = \mathbb{E}_x \operatorname{diag}\sigma^2(x) + \mathrm{Cov}_x(\mu(x))$. Estimated from the minibatch, with the
     biased covariance (divided by B), and the same for each datum. Beside the term `kl`.
+
+    Use it to decorrelate latents at little cost; it sees covariances alone, so that dependent but uncorrelated latents
+    pass, and its weights have to be searched for.
     """
 
     def check(self, model: VAE, trace: Trace) -> None:

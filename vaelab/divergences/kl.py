@@ -34,6 +34,9 @@ class KL(Divergence[KLConfig]):
     With weight 1 it makes the negative ELBO (Kingma & Welling 2014), with another constant the beta-VAE (Higgins et al.
     2017), with a schedule the warm-up of Sønderby et al. (2016). Sticking the landing (Roeder et al. 2017) leaves out a
     term of expectation zero, so that at the exact posterior the gradient has no noise.
+
+    Use it as the first choice: with weight 1 the objective is the bound. Larger weights disentangle at the cost of
+    detail, smaller ones reconstruct at the cost of samples.
     """
 
     def check(self, model: VAE, trace: Trace) -> None:
@@ -84,6 +87,9 @@ class Capacity(Divergence[CapacityConfig]):
     r"""The rate held at a capacity that grows, $\lvert \mathrm{KL} - C\rvert$ (Burgess et al. 2018, equation 8).
 
     With one term for the continuous and one for the discrete group it is JointVAE's objective (Dupont 2018, equation 7).
+
+    Use it to set the rate directly instead of searching for a weight of the KL; the final capacity has to be chosen,
+    and a strong weight makes the loss jagged around it.
     """
 
     def __init__(self, config: CapacityConfig, context: BuildContext) -> None:
@@ -117,6 +123,9 @@ class FreeBits(Divergence[FreeBitsConfig]):
     r"""A rate that below $\lambda$ nats costs the same, $\sum_i \max(\lambda, \mathbb{E}_x \mathrm{KL}_i)$.
 
     Kingma et al. (2016, equation 15), with one subset a latent group; the mean is over the minibatch.
+
+    Use it against collapse in hierarchies and with strong decoders; below the floor the KL has no gradient, so rates
+    tend to stop right at it, and the loss is then no bound.
     """
 
     def forward(self, trace: Trace, context: StepContext) -> Tensor:

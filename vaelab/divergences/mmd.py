@@ -37,6 +37,9 @@ class MMD(Divergence[MMDConfig]):
     Estimated without bias from the batch's z and as many draws of the prior (Gretton et al. 2012, equation 3), so it may
     be negative; the same for each datum. Alone it makes a WAE-MMD (Tolstikhin et al. 2018, whose kernel and scales are
     the defaults), beside `kl` an InfoVAE (Zhao et al. 2019).
+
+    Use it for Wasserstein and Info-VAEs in few dimensions, with large batches; in high dimension the kernel sees
+    little, and its weight has to be found.
     """
 
     def forward(self, trace: Trace, context: StepContext) -> Tensor:

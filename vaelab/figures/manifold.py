@@ -9,7 +9,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from vaelab.figures.base import Figure, FigureContext
-from vaelab.figures.sheets import Labels, expected, sheet
+from vaelab.figures.sheets import Labels, expected, pick, sheet
 from vaelab.figures.tiles import in_rows
 from vaelab.metrics import offered
 from vaelab.model import VAE
@@ -40,7 +40,8 @@ class Manifold(Figure[ManifoldConfig]):
     r"""E[x | z] over the plane of a latent with two numbers (Kingma & Welling 2014, figure 4).
 
     The rows and columns are equally spaced quantiles of a normal with the prior's mean and variance,
-    $z = \mu + \sigma\Phi^{-1}(u)$. Nothing where the latents are anything else than one real group of length 2.
+    $z = \mu + \sigma\Phi^{-1}(u)$. Nothing where the latents are anything else than one real group of length 2. A
+    conditional model gets the condition of one datum of the test split.
     """
 
     def draw(self, model: VAE, context: FigureContext) -> dict[str, Picture]:
@@ -53,7 +54,10 @@ class Manifold(Figure[ManifoldConfig]):
         quantiles = torch.special.ndtri((torch.arange(size, dtype=loc.dtype, device=loc.device) + 0.5) / size)
         first, second = loc[0] + scale[0] * quantiles, loc[1] + scale[1] * quantiles
         z = torch.stack([first.repeat(size), second.flip(0).repeat_interleave(size)], -1)  # z_1 grows upwards
-        means = expected(model.generate(len(z), fixed={0: z}).likelihood)[0]
+        condition = pick(model, context.data.test, 1).condition
+        if condition is not None:
+            condition = condition.expand(len(z), -1)
+        means = expected(model.generate(len(z), fixed={0: z}, condition=condition).likelihood)[0]
         labels = Labels(
             "The latent plane: E[x | z] at quantiles of the prior",
             rows=[f"{value:.2f}" for value in second.flip(0).tolist()],

@@ -15,6 +15,7 @@ from vaelab.inference import infer_latents
 from vaelab.metrics import latent_moments, offered, seeded
 from vaelab.model import VAE
 from vaelab.registry import FIGURES, ComponentConfig
+from vaelab.types import Batch
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
@@ -71,12 +72,13 @@ class Traversals(Figure[TraversalsConfig]):
         loc, scale = levels.mean(0), levels.std(0, correction=0)
         units = share.argsort(descending=True, stable=True)[: self.config.units].tolist()
         steps = torch.linspace(-self.config.span, self.config.span, self.config.steps).tolist()
+        example = pick(model, context.data.test, 1)
         base = [
             g.z[0] if (mean := offered(g.q, "mean")) is None else mean.expand_as(g.z)[0]
-            for g in infer_latents(model, pick(model, context.data.test, 1))[0]
+            for g in infer_latents(model, example)[0]
         ]
         seed = int(torch.randint(2**31, ()))
-        rows = [[self._decode(model, base, u, loc[u] + t * scale[u], seed) for t in steps] for u in units]
+        rows = [[self._decode(model, example, base, u, loc[u] + t * scale[u], seed) for t in steps] for u in units]
         labels = Labels(
             f"Traversals{f' of group {group}' if model.depth > 1 else ''}, most informative unit first",
             rows=[f"$z_{{{unit}}}$  {100 * float(share[unit]):.0f} %" for unit in units],
@@ -88,12 +90,14 @@ class Traversals(Figure[TraversalsConfig]):
         name = f"traversals_group_{group}" if model.depth > 1 else "traversals"
         return {} if picture is None else {name: picture}
 
-    def _decode(self, model: VAE, base: list[Tensor], unit: int, level: Tensor, seed: int) -> Tensor:
+    def _decode(
+        self, model: VAE, like: Batch, base: list[Tensor], unit: int, level: Tensor, seed: int
+    ) -> Tensor:
         group = self.config.group
         z = base[group].clone()
         z[0, unit] += level - z[0, unit].mean()
         with seeded(seed):
-            generation = model.generate(1, fixed={**dict(enumerate(base[:group])), group: z})
+            generation = model.generate(1, fixed={**dict(enumerate(base[:group])), group: z}, condition=like.condition)
             return expected(generation.likelihood)[0, 0]
 
 

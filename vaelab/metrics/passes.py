@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -25,7 +26,7 @@ def offered(distribution: Distribution | None, name: str) -> Tensor | None:
 
 def has_density(model: VAE, batches: Iterable[Batch]) -> bool:
     """Whether latents and data have log-densities; a plain autoencoder's latents have none, nor has a score of pictures."""
-    groups, state = infer_latents(model, _rows(next(iter(batches)), slice(0, 1)))
+    groups, state = infer_latents(model, next(iter(batches)).rows(slice(0, 1)))
     likelihood = model.decoder.distribution(model.prior.readout(state), model.likelihood)
     return likelihood.has_density and all(group.has_density for group in groups)
 
@@ -42,14 +43,29 @@ def chunks(model: VAE, batch: Batch, samples: int, max_elements: int) -> Iterato
     full, rest = divmod(samples, most)
     counts = [most] * full + [rest] * (rest > 0)
     for start in range(0, len(batch), rows):
-        yield _rows(batch, slice(start, start + rows)), counts
+        yield batch.rows(slice(start, start + rows)), counts
 
 
-def _rows(batch: Batch, rows: slice) -> Batch:
-    def part(tensor: Tensor | None) -> Tensor | None:
-        return None if tensor is None else tensor[rows]
+def log_weight_sums(model: VAE, batch: Batch, counts: Iterable[int]) -> tuple[Tensor, Tensor, Tensor]:
+    r"""Sums over importance samples that are never held together.
 
-    return Batch(batch.x[rows], part(batch.y), part(batch.observed), part(batch.condition))
+    Args:
+        model: the model.
+        batch: B data.
+        counts: how many samples to draw at a time; see `chunks`.
+
+    Returns:
+        $\log\sum w$, $\log\sum w^2$ and $\sum\log w$, each `[B]`, with the weights of `Trace.log_weight`.
+    """
+    first = torch.full((len(batch),), -math.inf, dtype=torch.float64)
+    second, logs = first.clone(), torch.zeros_like(first)
+    for count in counts:
+        # float64 on the CPU: thousands of terms are added, and not every accelerator has float64
+        log_weight = model.infer(batch, count).log_weight.cpu().double()
+        first = torch.logaddexp(first, log_weight.logsumexp(0))
+        second = torch.logaddexp(second, (2 * log_weight).logsumexp(0))
+        logs += log_weight.sum(0)
+    return first, second, logs
 
 
 @dataclass(frozen=True)

@@ -28,11 +28,13 @@ class ReconstructionConfig(ComponentConfig):
 
 @METRICS.register(ReconstructionConfig)
 class Reconstruction(Metric[ReconstructionConfig]):
-    r"""Squared and absolute error of reconstructions, a mean over pixels.
+    r"""Squared and absolute error of reconstructions, a mean over the observed pixels.
 
     $(x-\hat x)^2$ and $\lvert x-\hat x\rvert$ with $\hat x = \mathbb{E}[x \mid z]$, $z \sim q(z \mid x)$.
     In the data's own units, so that models with different likelihoods can be compared. Nothing where the likelihood has
     no mean in closed form.
+
+    Use it to compare autoencoders; it rewards copying alone, and says nothing about samples.
     """
 
     def evaluate(self, model: VAE, split: Split, context: EvaluationContext) -> dict[str, Value]:
@@ -47,8 +49,13 @@ class Reconstruction(Metric[ReconstructionConfig]):
                     if mean is None:
                         return {}
                     error = (mean - batch.x).flatten(2)
-                    sums[0] += error.square().mean(-1).sum(0)
-                    sums[1] += error.abs().mean(-1).sum(0)
+                    if batch.observed is None:
+                        number: int | Tensor = error.shape[-1]
+                    else:
+                        seen = batch.observed.flatten(1)
+                        error, number = error * seen, seen.sum(-1).clamp_min(1)
+                    sums[0] += (error.square().sum(-1) / number).sum(0)
+                    sums[1] += (error.abs().sum(-1) / number).sum(0)
                 squared.append(sums[0] / samples)
                 absolute.append(sums[1] / samples)
         return {

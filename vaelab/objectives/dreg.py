@@ -33,6 +33,9 @@ class Dreg(Objective[DregConfig]):
     $\sum_k \tilde w_k^2 \frac{\partial \log w_k}{\partial z_k}\frac{\partial z_k}{\partial\phi}$ with the normalised
     weights $\tilde w$ (Tucker et al. 2019, equation 8): unbiased, without the score term, and with a signal that does not vanish as K
     grows. The generative model's gradient is that of `iwae`. For models with one latent group.
+
+    Use it in place of `iwae` for a continuous latent when K is large, as it keeps the encoder's signal; it needs
+    reparametrised draws.
     """
 
     def check(self, model: VAE, batch: Batch) -> None:

@@ -2,80 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Literal
 
-from torch import Tensor, nn
-
-from vaelab.divergences import Divergence, DivergenceConfig
-from vaelab.errors import NoDensityError
-from vaelab.objectives.base import MODEL, Loss, Objective, ObjectiveConfig
-from vaelab.registry import DIVERGENCES, OBJECTIVES, ComponentConfig, default
-from vaelab.types import Batch, BuildContext, StepContext
-
-if TYPE_CHECKING:
-    from vaelab.model import VAE
+from vaelab.objectives.terms import TermsConfig, WithTerms
+from vaelab.registry import OBJECTIVES
 
 
-class ElboConfig(ObjectiveConfig):
+class ElboConfig(TermsConfig):
     """Arguments of the ELBO."""
 
     kind: Literal["elbo"] = "elbo"
 
-    divergences: tuple[Annotated[ComponentConfig, DIVERGENCES], ...] = default(("kl",))
-    """The terms beside the distortion."""
-
 
 @OBJECTIVES.register(ElboConfig)
-class Elbo(Objective[ElboConfig]):
+class Elbo(WithTerms[ElboConfig]):
     r"""Distortion plus weighted divergences, $-\mathbb{E}_q \log p(x \mid z) + \sum_j w_j D_j$, averaged over K.
 
     With the one term `kl` of weight 1 it is the negative ELBO. A divergence with an adversary adds a player.
+
+    Use it as the first choice, and for every model whose loss is a sum of terms; with a poor posterior the bound is
+    loose, which `iwae` tightens without changing the model.
     """
-
-    def __init__(self, config: ElboConfig, context: BuildContext) -> None:
-        super().__init__(config, context)
-        built: list[Divergence[DivergenceConfig]] = [DIVERGENCES.build(term, context) for term in config.divergences]
-        seen: dict[str, int] = {}
-        for divergence in built:
-            seen[divergence.name] = seen.get(divergence.name, 0) + 1
-            if seen[divergence.name] > 1:
-                divergence.name = f"{divergence.name}_{seen[divergence.name]}"
-        self.divergences = nn.ModuleList(built)
-
-    def terms(self) -> Iterator[Divergence[DivergenceConfig]]:
-        """The divergences in their order."""
-        for divergence in self.divergences:
-            assert isinstance(divergence, Divergence)
-            yield divergence
-
-    def forward(self, model: VAE, batch: Batch, context: StepContext) -> dict[str, Loss]:
-        trace = model.infer(batch, self.config.samples)
-        distortion = -trace.log_px.mean(0)
-        total, terms = distortion, {"distortion": distortion}
-        losses: dict[str, Loss] = {}
-        for divergence in self.terms():
-            try:
-                value: Tensor = divergence(trace, context)
-            except NoDensityError as error:
-                raise NoDensityError(f"divergence '{divergence.name}': {error}") from error
-            total = total + divergence.weight(context) * value
-            terms[divergence.name] = value
-            if divergence.adversary is not None:
-                adversary_loss = divergence.adversary.loss(trace, context)
-                losses[divergence.name] = Loss(adversary_loss, {f"{divergence.name}/adversary": adversary_loss})
-        return {MODEL: Loss(total, {"loss": total, **terms}), **losses}
-
-    def players(self, model: VAE) -> dict[str, list[nn.Parameter]]:
-        adversaries = {d.name: list(d.adversary.parameters()) for d in self.terms() if d.adversary is not None}
-        theirs = {id(parameter) for parameters in adversaries.values() for parameter in parameters}
-        own = [parameter for parameter in self.parameters() if id(parameter) not in theirs]
-        return {MODEL: [*model.parameters(), *own], **adversaries}
-
-    def optimisers(self) -> dict[str, ComponentConfig]:
-        return {d.name: d.adversary.optimiser for d in self.terms() if d.adversary is not None}
-
-    def check(self, model: VAE, batch: Batch) -> None:
-        trace = model.infer(batch)
-        for divergence in self.terms():
-            divergence.check(model, trace)

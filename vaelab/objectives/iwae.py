@@ -31,6 +31,9 @@ class Iwae(Objective[IwaeConfig]):
 
     Burda et al. (2016, equation 8), with the plain reparametrised gradient. With K = 1 it is the negative ELBO whose KL
     is estimated by Monte Carlo. The bound is no sum of terms, so it takes no divergences.
+
+    Use it for a tighter bound, and so a better generative model, at K times the decoder's cost; the encoder's gradient
+    loses its signal as K grows, for which `dreg` and `piwae` were made.
     """
 
     def forward(self, model: VAE, batch: Batch, context: StepContext) -> dict[str, Loss]:
@@ -57,6 +60,9 @@ class Miwae(Objective[MiwaeConfig]):
     r"""The mean of M bounds, $-\frac1M\sum_m \log\frac1K\sum_k w_{mk}$ (Rainforth et al. 2018, equation 8).
 
     The encoder's gradient has a better signal-to-noise ratio than that of IWAE with M K samples, whose bound is tighter.
+
+    Use it when the encoder itself is wanted, at the cost of M K samples; its bound is looser than that of `iwae` with
+    as many.
     """
 
     def forward(self, model: VAE, batch: Batch, context: StepContext) -> dict[str, Loss]:
@@ -80,7 +86,11 @@ class CiwaeConfig(ObjectiveConfig):
 
 @OBJECTIVES.register(CiwaeConfig)
 class Ciwae(Objective[CiwaeConfig]):
-    r"""$-\beta\,\mathrm{ELBO} - (1-\beta)\,\mathrm{IWAE}_K$ (Rainforth et al. 2018, equation 9)."""
+    r"""$-\beta\,\mathrm{ELBO} - (1-\beta)\,\mathrm{IWAE}_K$ (Rainforth et al. 2018, equation 9).
+
+    Use it to try the way from the ELBO to the tighter bound by one number; which beta serves best is a matter of trial,
+    and the cost is that of `iwae`.
+    """
 
     def forward(self, model: VAE, batch: Batch, context: StepContext) -> dict[str, Loss]:
         trace = model.infer(batch, self.config.samples)
@@ -107,6 +117,9 @@ class Piwae(Objective[PiwaeConfig]):
 
     Rainforth et al. (2018, section 5): each of the two players gets the bound that serves it better. The second
     player, `inference`, uses the training's optimiser too.
+
+    Use it when both a good model and a good encoder are wanted from the same M K samples; it takes two gradients a
+    step.
     """
 
     def forward(self, model: VAE, batch: Batch, context: StepContext) -> dict[str, Loss]:

@@ -33,6 +33,9 @@ class Renyi(Objective[RenyiConfig]):
 
     Non-increasing in alpha: for alpha > 0 a lower bound of $\log p(x)$ in expectation as K grows, for alpha < 0 an upper
     one.
+
+    Use it to choose between mass-covering posteriors (alpha below 0) and mode-seeking ones (above 1); estimates from
+    few samples are biased, and far from alpha 1 gradients are noisy.
     """
 
     def forward(self, model: VAE, batch: Batch, context: StepContext) -> dict[str, Loss]:

@@ -39,6 +39,9 @@ class Tvo(Objective[TvoConfig]):
     Masrani et al. (2019, equation 8): $\log p(x) = \int_0^1 \mathbb{E}_{\pi_\beta}[\log w]\,d\beta$ along
     $\pi_\beta \propto q^{1-\beta}p^\beta$, a lower bound since the integrand rises. The gradient is their covariance
     estimator (equation 10), for which the draws are constants, so that discrete latents are allowed too.
+
+    Use it for discrete latents, or where reparametrisation is biased; the placement of the partition matters, and with
+    continuous latents `iwae` or `dreg` have less noise.
     """
 
     pathwise = False

@@ -38,6 +38,9 @@ class WakeSleep(Objective[WakeSleepConfig]):
     $-\sum_k \tilde w_k \log q(z_k \mid x)$ on data (wake) and $-\log q(z \mid x)$ on draws $(x, z)$ of the model (sleep).
     Draws are constants, so discrete latents are allowed too. The second player, `inference`, uses the training's
     optimiser.
+
+    Use it for discrete latents without relaxations, and for large K, which helps its encoder where it hurts that of
+    `iwae`; draws are constants, so with few samples its gradients are noisy.
     """
 
     pathwise = False
@@ -51,8 +54,9 @@ class WakeSleep(Objective[WakeSleepConfig]):
             log_q = torch.stack([group.log_q for group in trace.groups]).sum(0)
             inference = inference - (log_weight.detach().softmax(0) * log_q).sum(0)
         if self.config.phases != "wake":
-            dream = model.generate(len(batch))
-            inference = inference - posterior_log_prob(model, Batch(dream.sample()), dream.zs)
+            dream = model.generate(len(batch), condition=batch.condition)
+            dreamt = Batch(dream.sample(), condition=batch.condition)
+            inference = inference - posterior_log_prob(model, dreamt, dream.zs)
         return {
             MODEL: Loss(loss, terms(trace, loss, log_weight)),
             INFERENCE: Loss(inference, {"inference/loss": inference}),

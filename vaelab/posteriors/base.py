@@ -55,13 +55,19 @@ class Posterior(nn.Module, Generic[C]):
                 )
         self.single_feature = len(shapes) == 1
         self.shared = context.latent.shared
-        if self.shared and len(set(shapes)) > 1:
-            raise BuildError(
-                f"{context.names['prior']} shares one posterior among its steps, so {context.names['encoder']} must "
-                f"yield features of one shape, not {sorted(set(shapes))}."
-            )
-        heads = self.specs[:1] if self.shared else self.specs
-        self.heads = nn.ModuleList(self.head(shapes[min(i, len(shapes) - 1)], spec) for i, spec in enumerate(heads))
+        #: which head, code book or flow each group uses
+        self.weights = context.latent.weights
+        owners = [self.weights.index(number) for number in range(max(self.weights) + 1)]
+        #: the first group of each of them
+        self.owners = tuple(self.specs[i] for i in owners)
+        for number in range(len(owners)):
+            seen = {shape for shape, weights in zip(shapes, self.weights, strict=False) if weights == number}
+            if len(seen) > 1:
+                raise BuildError(
+                    f"{context.names['prior']} shares one posterior among its steps, so {context.names['encoder']} must "
+                    f"yield features of one shape, not {sorted(seen)}."
+                )
+        self.heads = nn.ModuleList(self.head(shapes[min(i, len(shapes) - 1)], self.specs[i]) for i in owners)
 
     def head(self, feature_shape: Shape, spec: GroupSpec) -> nn.Module:
         """The network from features and context to `[K, B, multiplicity * C, ...]` parameters."""
@@ -76,12 +82,13 @@ class Posterior(nn.Module, Generic[C]):
         """q(z_i | z_<i, x), of batch shape `(K, B)`. `p` is the group's prior, for those who depend on it, and
         None where the caller is itself a prior made of posteriors."""
         feature = features[0 if self.single_feature else i]
-        q = self.distribution(self.heads[0 if self.shared else i](feature, state.hidden), self.specs[i])
+        q = self.distribution(self.heads[self.weights[i]](feature, state.hidden), self.specs[i])
         return q if q.batch_shape == state.batch_shape else q.expand(state.batch_shape)
 
 
 _SUPPORTS: dict[Support, str] = {
     "real": "real vectors",
+    "positive": "vectors of positive numbers",
     "sphere": "unit vectors",
     "ball": "points of the Poincare ball",
     "one_hot": "one-hot vectors",

@@ -28,10 +28,13 @@ class ProductConfig(ComponentConfig):
     parts: tuple[Annotated[ComponentConfig, PRIORS], ...] = Field(min_length=2)
     """The priors, each with one latent group."""
 
+    chained: bool = False
+    """Whether the posterior of a group sees the groups before it; else only x."""
+
     @classmethod
     def example(cls) -> ProductConfig:
         return cls.model_validate(
-            {"parts": [{"kind": "standard_normal", "dim": 3}, {"kind": "categorical", "variables": 2, "classes": 3}]}
+            {"parts": [{"kind": "standard_normal", "dim": 3}, {"kind": "categorical", "variables": 1, "classes": 3}]}
         )
 
 
@@ -40,7 +43,11 @@ class ProductPrior(Prior[ProductConfig]):
     r"""Independent latent groups, $p(z) = \prod_i p_i(z_i)$, each with any prior that has one group.
 
     With a normal and a categorical part it has the latents of JointVAE (Dupont 2018); the posterior `product` names one
-    posterior a group. The decoder receives the flattened groups one after another.
+    posterior a group. The decoder receives the flattened groups one after another. With
+    `chained` the posterior is $\prod_i q(z_i \mid z_{<i}, x)$, as that of the semi-supervised model M2 (Kingma et al. 2014).
+
+    Use it for latents of different kinds side by side, such as one class and some real numbers; its groups are
+    independent, so dependence between them needs `top_down`.
     """
 
     def __init__(self, config: ProductConfig, context: BuildContext) -> None:
@@ -55,14 +62,21 @@ class ProductPrior(Prior[ProductConfig]):
                     f"{latent.depth}. Choose one such as 'standard_normal' or 'categorical'."
                 )
         self.parts = nn.ModuleList(parts)
-        self.latent = LatentSpec(tuple(part.latent.groups[0] for part in parts))
+        groups = [part.latent.groups[0] for part in parts]
+        if config.chained:
+            for i in range(1, len(groups)):
+                before = sum(numel(group.shape) for group in groups[:i])
+                groups[i] = replace(groups[i], context_shape=(before,))
+        self.latent = LatentSpec(tuple(groups))
         self.readout_shape = (sum(numel(part.readout_shape) for part in parts),)
 
     def _parts(self) -> Iterator[Prior[Any]]:
         for part in self.parts:
             yield cast("Prior[Any]", part)
 
-    def initial(self, batch_shape: tuple[int, int], condition: Tensor | None = None, data: Batch | None = None) -> State:
+    def initial(
+        self, batch_shape: tuple[int, int], condition: Tensor | None = None, data: Batch | None = None
+    ) -> State:
         state = super().initial(batch_shape, condition, data)
         for part in self._parts():  # one of them may draw the condition that was not given
             state = replace(state, condition=part.initial(batch_shape, state.condition, data).condition)
@@ -71,6 +85,11 @@ class ProductPrior(Prior[ProductConfig]):
     def group(self, i: int, state: State) -> Distribution:
         part = cast("Prior[Any]", self.parts[i])
         return part.group(0, part.initial(state.batch_shape, state.condition, state.data))
+
+    def advance(self, i: int, state: State, z: Tensor) -> State:
+        if not self.config.chained:
+            return state.advanced(z)
+        return state.advanced(z, hidden=torch.cat([drawn.flatten(2) for drawn in (*state.zs, z)], 2))
 
     def readout(self, state: State) -> Tensor:
         codes = []

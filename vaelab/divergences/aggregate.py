@@ -1,0 +1,51 @@
+"""The aggregate posterior as a minibatch estimates it."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from vaelab.inference import Group
+
+#: Minibatch stratified sampling, or minibatch weighted sampling.
+Estimator = Literal["stratified", "weighted"]
+
+
+def log_aggregate(group: Group, size: int, estimator: Estimator) -> Tensor:
+    r"""An estimate of $\log q(z_i)$ `[B]` at the first draw of each datum, for any posterior with a density.
+
+    Args:
+        group: one latent group that depends on no other.
+        size: N, number of training data.
+        estimator: see `log_weights`.
+    """
+    assert group.q is not None
+    z = group.z[0]
+    posteriors = group.q.map(lambda tensor, event_ndim: tensor[0])
+    # [i, j]: the density of datum i's draw under datum j's posterior
+    pairs = posteriors.log_prob(z.unsqueeze(1))
+    return torch.logsumexp(log_weights(len(z), size, estimator, pairs) + pairs, 1)
+
+
+def log_weights(batch: int, size: int, estimator: str, like: Tensor) -> Tensor:
+    r"""Log weights `[B, B]` with which the densities of a minibatch estimate the aggregate posterior.
+
+    Args:
+        batch: B.
+        size: N, number of training data.
+        estimator: `weighted` gives each $1/(BN)$ (which ignores that the datum itself is in the batch); `stratified`
+            gives the datum itself $1/N$, one other $(N-M)/(NM)$ and the rest $1/M$, with $M = B - 1$.
+        like: a tensor whose dtype and device the weights take.
+    """
+    if estimator == "weighted" or batch == 1:
+        return like.new_full((batch, batch), -math.log(batch * max(size, batch)))
+    others = batch - 1
+    size = max(size, batch)
+    weights = like.new_full((batch, batch), 1 / others)
+    rows = torch.arange(batch, device=like.device)
+    weights[rows, rows] = 1 / size
+    weights[rows, (rows + 1) % batch] = (size - others) / (size * others)
+    return weights.log()
