@@ -9,6 +9,7 @@ import torch
 
 from core.models import FLAT, model_config
 from vaelab.build import build_model
+from vaelab.errors import BuildError
 from vaelab.model import VAE
 from vaelab.registry import LIKELIHOODS
 from vaelab.types import Batch, DataSpec, Values
@@ -91,3 +92,42 @@ def test_every_local_likelihood_of_pixels_is_tried_here():
     registered = {entry.kind for entry in LIKELIHOODS if getattr(entry.component, "local", False)}
     built_in = {kind for kind in registered if LIKELIHOODS[kind].module.startswith("vaelab.")}
     assert built_in <= tried
+
+
+@pytest.mark.parametrize(
+    ("decoder", "likelihood"),
+    [("pixelcnn", "bernoulli"), ("mlp", "ms_ssim"), ("mlp", "perceptual")],
+)
+@pytest.mark.parametrize("posterior", ["diagonal_normal", "hamiltonian"])
+def test_what_cannot_leave_out_pixels_is_refused_for_data_that_hide_some(decoder: str, likelihood: str, posterior: str):
+    axes = {"decoder": decoder, "likelihood": likelihood, "posterior": posterior}
+    values: Values = "binary" if likelihood == "bernoulli" else "unit"
+    with pytest.raises(BuildError) as caught:
+        build_model(model_config(FLAT, **axes), DataSpec((1, 16, 16), values, masked=True))
+    for name in (f"decoder '{decoder}'", f"likelihood '{likelihood}'", "hidden pixels"):
+        assert name in str(caught.value)
+
+
+def test_single_channels_cannot_be_left_out_of_a_mixture_that_shares_them():
+    axes = {"likelihood": {"kind": "discretised_logistic_mixture", "components": 2}}
+    assert build_model(model_config(FLAT, **axes), DataSpec((1, 8, 8), "unit", masked=True))
+    with pytest.raises(BuildError, match=r"likelihood 'discretised_logistic_mixture' cannot score.*single channels"):
+        build_model(model_config(FLAT, **axes), DataSpec((3, 8, 8), "unit", masked=True))
+
+
+@pytest.mark.parametrize("posterior", ["hamiltonian", {"kind": "semi_amortised", "steps": 2}], ids=str)
+def test_posteriors_that_follow_the_joint_density_follow_that_of_the_observed_pixels(posterior: Any):
+    model = model_of("normal", posterior=posterior)
+    with torch.no_grad():
+        for parameter in model.encoder.parameters():
+            parameter.zero_()  # so that pixels act through the joint density alone
+    x, observed = data()
+
+    def latents(value: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        torch.manual_seed(2)
+        return model.infer(Batch(value, observed=mask), 3).groups[0].z
+
+    here = latents(x, observed)
+    torch.testing.assert_close(latents(torch.where(observed, x, 1 - x), observed), here)
+    assert not torch.allclose(latents(torch.where(observed, 1 - x, x), observed), here)
+    assert not torch.allclose(latents(x, None), here)

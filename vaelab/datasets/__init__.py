@@ -1,5 +1,6 @@
 """Data sets: where the data come from, how they are split and binarised."""
 
 from vaelab.datasets.base import Dataset, DatasetConfig
+from vaelab.datasets.memory import MemorySplit
 
-__all__ = ["Dataset", "DatasetConfig"]
+__all__ = ["Dataset", "DatasetConfig", "MemorySplit"]

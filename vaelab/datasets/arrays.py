@@ -40,6 +40,12 @@ class ArraysConfig(DatasetConfig):
     """Name of the array of labels, whole numbers from 0; left out where the file has none of the default
     name."""
 
+    conditions: str | None = None
+    """Name of an array `[N, C]` of real numbers on which a conditional model depends, in place of the label."""
+
+    conditions_test: str | None = None
+    """Name of that array for the test data; by default the same where there is a `test_path`."""
+
     test_path: str | None = None
     """File with the test data; without it and without `x_test`, some of the data are held out."""
 
@@ -93,32 +99,51 @@ class Arrays(Dataset[ArraysConfig]):
         """Shape and values, from the config where it gives them and from the file's header otherwise."""
         config = self.config
         if config.shape is not None:
-            return self._masked(self._describe(config.shape, self._values(None), config.num_classes))
+            return self._completed(self._describe(config.shape, self._values(None), config.num_classes))
         path = Path(config.path).expanduser()
         found = array_files.header(path, config.x)
         shape = arranged_shape(found.shape[1:], config.layout, str(path))
-        return self._masked(self._describe(shape, self._values(found), config.num_classes))
+        return self._completed(self._describe(shape, self._values(found), config.num_classes))
 
-    def _masked(self, spec: DataSpec) -> DataSpec:
+    def _completed(self, spec: DataSpec) -> DataSpec:
         if self.config.missing and self.config.binarisation in ("static", "threshold"):
             raise BuildError(
                 f"dataset 'arrays': binarisation '{self.config.binarisation}' would make bits of numbers that are missing. Use "
-                "'dynamic', or store bits and set \"values\": \"binary\"."
+                '\'dynamic\', or store bits and set "values": "binary".'
             )
+        if self.config.conditions is not None:
+            if spec.condition_shape is not None:
+                raise BuildError(
+                    "dataset 'arrays' takes its condition from the array 'conditions' or from the label, not from both. Set "
+                    '"condition": "none".'
+                )
+            path = Path(self.config.path).expanduser()
+            found = array_files.header(path, self.config.conditions)
+            if len(found.shape) != 2:
+                raise DataError(
+                    f"{path}: array '{self.config.conditions}' has the shape {found.shape}; conditions are [N, C]"
+                )
+            spec = replace(spec, condition_shape=found.shape[1:], condition_values="real")
         return replace(spec, masked=self.config.missing)
 
     def load(self) -> DataSplits:
         """Read the arrays and check them."""
         config = self.config
         path = Path(config.path).expanduser()
-        train = self._part(path, config.x, config.y, required="y" in config.model_fields_set)
+        train = self._part(path, config.x, config.y, config.conditions, required="y" in config.model_fields_set)
         used, test = [path], None
         if config.test_path is not None:
             used.append(Path(config.test_path).expanduser())
             y_test = config.y_test or (None if train.y is None else config.y)
-            test = self._part(used[1], config.x_test or config.x, y_test, required=True)
+            conditions = config.conditions_test or config.conditions
+            test = self._part(used[1], config.x_test or config.x, y_test, conditions, required=True)
         elif config.x_test is not None:
-            test = self._part(path, config.x_test, config.y_test, required=True)
+            if config.conditions is not None and config.conditions_test is None:
+                raise DataError(
+                    'dataset \'arrays\': "conditions" names an array and "conditions_test" none, which the test data '
+                    "of the same file need"
+                )
+            test = self._part(path, config.x_test, config.y_test, config.conditions_test, required=True)
         files = {str(file): checksums(file.parent, [file])[file.name] for file in used}
         provenance = {"source": "arrays", "files": files}
         return partition(config, self.spec, train, test, provenance, config.split_seed, config.test_fraction)
@@ -129,7 +154,9 @@ class Arrays(Dataset[ArraysConfig]):
             return self.config.values or "unit"
         return "binary" if found.number == "bool" else "unit"
 
-    def _part(self, path: Path, key: str, label_key: str | None, required: bool) -> MemoryPart:
+    def _part(
+        self, path: Path, key: str, label_key: str | None, condition_key: str | None, required: bool
+    ) -> MemoryPart:
         config = self.config
         found = array_files.header(path, key)
         if len(found.shape) < 2 or not found.shape[0]:
@@ -145,7 +172,21 @@ class Arrays(Dataset[ArraysConfig]):
         x, divisor = _checked(x, found.number, self._values(found), where, missing)
         if missing is not None:
             x = x.float().masked_fill(missing, math.nan)
-        return MemoryPart(arrange(x, config.layout), self._labels(path, label_key, required, len(x)), divisor)
+        y = self._labels(path, label_key, required, len(x))
+        return MemoryPart(
+            arrange(x, config.layout), y, divisor, condition=self._conditions(path, condition_key, len(x))
+        )
+
+    def _conditions(self, path: Path, key: str | None, count: int) -> Tensor | None:
+        if key is None:
+            return None
+        found = array_files.read(path, key).to(torch.float32)
+        where = f"{path}: conditions '{key}'"
+        if found.shape != (count, *(self.spec.condition_shape or ())):
+            raise DataError(f"{where} have the shape {tuple(found.shape)}, and there are {count} data")
+        if not bool(found.isfinite().all()):
+            raise DataError(f"{where} hold numbers that are not finite")
+        return found
 
     def _labels(self, path: Path, key: str | None, required: bool, count: int) -> Tensor | None:
         known = array_files.keys(path)

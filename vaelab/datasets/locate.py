@@ -81,6 +81,15 @@ def locate(
     return Located(cache, "download")
 
 
+def not_downloaded(page: str) -> Callable[[Path], None]:
+    """What `locate` may call for a data set that the user must get."""
+
+    def refuse(root: Path) -> None:
+        raise DownloadError(f"vaelab does not download it; get it from {page}")
+
+    return refuse
+
+
 def checksums(root: Path, files: Iterable[Path]) -> dict[str, str]:
     """SHA-256 of each file by its name below `root`."""
     found = {}

@@ -21,11 +21,13 @@ class MemoryPart:
         x: `[N, *shape]`, uint8 or float32; the values of a datum are `x / divisor`.
         y: labels `[N]`, int64, or None.
         divisor: the number that stands for white.
+        condition: `[N, C]`, or None where the condition is the label or nothing.
     """
 
     x: Tensor
     y: Tensor | None
     divisor: float = 255.0
+    condition: Tensor | None = None
 
     def __len__(self) -> int:
         return self.x.shape[0]
@@ -35,7 +37,8 @@ class MemoryPart:
         flat = self.x.flatten(1).index_select(0, rows)
         stored, divisor = binariser.store(flat, self.divisor, rows)
         y = None if self.y is None else self.y.index_select(0, rows)
-        return MemorySplit(spec, stored, y, divisor, binariser.dynamic)
+        condition = None if self.condition is None else self.condition.index_select(0, rows)
+        return MemorySplit(spec, stored, y, divisor, binariser.dynamic, condition)
 
 
 class MemorySplit:
@@ -48,16 +51,24 @@ class MemorySplit:
         divisor: `stored / divisor` are the values.
         dynamic: whether the values are probabilities of bits that are drawn at each fetch, with the global
             generator of the device.
+        condition: `[N, C]`, or None where it is the label or nothing.
     """
 
     def __init__(
-        self, spec: DataSpec, stored: Tensor, y: Tensor | None, divisor: float = 1.0, dynamic: bool = False
+        self,
+        spec: DataSpec,
+        stored: Tensor,
+        y: Tensor | None,
+        divisor: float = 1.0,
+        dynamic: bool = False,
+        condition: Tensor | None = None,
     ) -> None:
         self.spec = spec
         self._stored = stored.contiguous()
         self._y = y
         self._divisor = divisor
         self._dynamic = dynamic
+        self._condition = condition
         self._device = stored.device
 
     def __len__(self) -> int:
@@ -75,7 +86,9 @@ class MemorySplit:
         y = None if self._y is None else self._y.index_select(0, index)
         if observed is not None:
             observed = observed.view(-1, *self.spec.shape)
-        return Batch(x.view(-1, *self.spec.shape), y, observed, condition_of(self.spec, y))
+        own = self._condition
+        condition = condition_of(self.spec, y) if own is None else own.index_select(0, index)
+        return Batch(x.view(-1, *self.spec.shape), y, observed, condition)
 
     def batches(self, order: Tensor, batch_size: int) -> Iterator[Batch]:
         """The data in this order, in batches; the last one may be smaller."""
@@ -86,4 +99,5 @@ class MemorySplit:
     def to(self, device: torch.device) -> MemorySplit:
         """The same split on another device."""
         y = None if self._y is None else self._y.to(device)
-        return MemorySplit(self.spec, self._stored.to(device), y, self._divisor, self._dynamic)
+        condition = None if self._condition is None else self._condition.to(device)
+        return MemorySplit(self.spec, self._stored.to(device), y, self._divisor, self._dynamic, condition)

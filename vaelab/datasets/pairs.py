@@ -6,10 +6,12 @@ from dataclasses import replace
 from typing import Literal
 
 import torch
+from pydantic import PositiveInt
 from torch import Tensor
 
+from vaelab.datasets.factor_grid import FactorSplit
 from vaelab.datasets.wrapped import WrappedSplit, WrappingConfig, WrappingDataset, labels_of
-from vaelab.errors import BuildError
+from vaelab.errors import BuildError, DataError
 from vaelab.registry import DATASETS
 from vaelab.types import Batch, DataSpec, Split
 
@@ -19,22 +21,35 @@ class PairsConfig(WrappingConfig):
 
     kind: Literal["pairs"] = "pairs"
 
-    share: Literal["label"] = "label"
-    """What the two of a pair have in common."""
+    share: Literal["label", "factors"] = "label"
+    """What the two of a pair have in common: the label, or all known factors but a few."""
+
+    changed: PositiveInt | None = 1
+    """In how many factors the two of a pair differ where they share `factors`; for each pair a number from 1 to one
+    less than all where null."""
 
 
 @DATASETS.register(PairsConfig)
 class Pairs(WrappingDataset):
     """Another data set in pairs that share something, for weak supervision (Bouchacourt et al. 2018).
 
-    Each training datum comes with another of the same label, drawn anew each time, as its companion. The label itself
-    is not told. Validation and test data come alone.
+    Each training datum comes with another of the same label, drawn anew each time, as its companion; or, with
+    `"share": "factors"`, with one that differs from it in `changed` factors, chosen at random for each pair (Locatello
+    et al. 2020, section 3, who let a changed factor keep its value by chance). The label and which factors these are
+    is not told. Both data of a pair are training data. Validation and test data come alone.
     """
 
     config: PairsConfig
 
     def describe(self, inner: DataSpec) -> DataSpec:
-        if inner.num_classes is None:
+        if self.config.share == "factors":
+            number, changed = len(inner.factors), self.config.changed or 1
+            if number <= changed:
+                raise BuildError(
+                    f"dataset 'pairs' changes {changed} of the factors and keeps others, and dataset "
+                    f"'{self.config.data.kind}' has {number}. Use data with more factors, such as \"sprites\"."
+                )
+        elif inner.num_classes is None:
             raise BuildError(
                 f"dataset 'pairs' makes pairs of the same label, and dataset '{self.config.data.kind}' has none (or does not "
                 "say how many classes there are)."
@@ -42,7 +57,16 @@ class Pairs(WrappingDataset):
         return replace(inner, companion="pair")
 
     def wrap(self, inner: Split, name: str) -> Split:
-        return _SameLabel(inner, self.spec, labels_of(inner, "pairs")) if name == "train" else inner
+        if name != "train":
+            return inner
+        if self.config.share == "label":
+            return _SameLabel(inner, self.spec, labels_of(inner, "pairs"))
+        if not isinstance(inner, FactorSplit):
+            raise DataError(
+                f"dataset 'pairs' looks data up by their factors, which dataset '{self.config.data.kind}' does not offer. "
+                'Wrap the data set with factors itself in "pairs", and "pairs" in the others.'
+            )
+        return _SameFactors(inner, self.spec, self.config.changed)
 
 
 class _SameLabel(WrappedSplit):
@@ -60,3 +84,42 @@ class _SameLabel(WrappedSplit):
         drawn = (torch.rand(len(y)) * self.count[y]).long().clamp_max(self.count[y] - 1)
         other = self.inner.fetch(self.order[self.first[y] + drawn])
         return replace(batch, y=None, companion=replace(other, y=None))
+
+
+class _SameFactors(WrappedSplit):
+    """Pairs that differ in `changed` factors, or in a random number of them."""
+
+    #: Draws after which a datum is said to have no partner.
+    attempts = 200
+
+    def __init__(self, inner: Split, spec: DataSpec, changed: int | None) -> None:
+        super().__init__(inner, spec)
+        self.changed = changed
+
+    def change(self, batch: Batch, index: Tensor) -> Batch:
+        assert batch.factors is not None
+        assert isinstance(self.inner, FactorSplit)
+        own = batch.factors.cpu()
+        partner = self._drawn(own)
+        for _ in range(self.attempts):
+            # others may have been held out
+            absent = (~self.inner.holds(partner).cpu()).nonzero().squeeze(1)
+            if not len(absent):
+                break
+            partner[absent] = self._drawn(own[absent])
+        else:
+            raise DataError(
+                "dataset 'pairs' finds no partner among the training data for some of them, because too many combinations of "
+                "factors are held out. Hold out less."
+            )
+        return replace(batch, y=None, companion=replace(self.inner.fetch_factors(partner), y=None))
+
+    def _drawn(self, factors: Tensor) -> Tensor:
+        """Combinations `[B, F]` that differ from these in the right number of factors."""
+        sizes = torch.tensor([factor.size for factor in self.spec.factors])
+        number = len(sizes)
+        count = torch.randint(1, number, (len(factors), 1)) if self.changed is None else self.changed
+        # ranks of random numbers: as many are below the count as factors are to change
+        rank = torch.rand(len(factors), number).argsort(1).argsort(1)
+        step = 1 + (torch.rand(len(factors), number) * (sizes - 1)).long().clamp_max(sizes - 2)
+        return torch.where(rank < count, (factors + step) % sizes, factors)

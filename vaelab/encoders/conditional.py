@@ -31,8 +31,11 @@ class ConditionalEncoder(Encoder[ConditionalConfig]):
     """Any encoder of x with the condition y behind its features, for q(z | x, y) of a conditional VAE.
 
     Sohn et al. (2015). A vector or a sequence gets y at its end, a map at each position. Hidden layers of the
-    posterior make x and y interact. It needs data with `"condition": "label"`; where a pass gives none, all labels
-    count as equally likely and y is 1/C throughout.
+    posterior make x and y interact. It needs data with a condition; where a pass gives none, all labels
+    count as equally likely and y is 1/C throughout, and a condition of real numbers is 0.
+
+    Use it where the label or another condition is known both in training and when new data are drawn; where labels are
+    few, the objective `semi_supervised` needs less.
     """
 
     def __init__(self, config: ConditionalConfig, context: BuildContext) -> None:
@@ -45,6 +48,7 @@ class ConditionalEncoder(Encoder[ConditionalConfig]):
                 f"'{config.encoder.kind}' alone."
             )
         self.classes = known[0]
+        self.unknown = 0.0 if context.data.condition_values == "real" else 1 / self.classes
         self.encoder: Encoder[Any] = ENCODERS.build(config.encoder, context)
         self.feature_shapes = tuple(self._extended(shape) for shape in self.encoder.feature_shapes)
 
@@ -54,7 +58,7 @@ class ConditionalEncoder(Encoder[ConditionalConfig]):
     def features(self, batch: Batch) -> tuple[Tensor, ...]:
         condition = batch.condition
         if condition is None:
-            condition = batch.x.new_full((len(batch), self.classes), 1 / self.classes)
+            condition = batch.x.new_full((len(batch), self.classes), self.unknown)
         return tuple(self._joined(feature, condition) for feature in self.encoder.features(batch))
 
     def _extended(self, shape: Shape) -> Shape:

@@ -68,7 +68,11 @@ class WeaklySupervised(WithTerms[WeaklySupervisedConfig]):
     def trace(self, model: VAE, batch: Batch) -> Trace:
         other = batch.companion
         assert other is not None
-        both = Batch(torch.cat([batch.x, other.x]), observed=_both(batch.observed, other.observed))
+        both = Batch(
+            torch.cat([batch.x, other.x]),
+            observed=_both(batch.observed, other.observed),
+            condition=_both(batch.condition, other.condition),
+        )
         return model.infer(both, self.config.samples, adjust=self._aggregated)
 
     def _aggregated(self, i: int, q: Distribution) -> Distribution:

@@ -17,6 +17,9 @@ from vaelab.priors.base import LatentShape, Prior, as_shape
 from vaelab.registry import PRIORS, ComponentConfig
 from vaelab.types import Batch, BuildContext, GroupSpec, LatentSpec, State, numel
 
+#: Real conditions that are remembered for samples without one.
+_RECENT = 1024
+
 
 class ConditionalConfig(ComponentConfig):
     """Arguments of the conditional prior."""
@@ -45,9 +48,14 @@ class ConditionalPrior(Prior[ConditionalConfig]):
     r"""$p(z \mid y) = \mathcal{N}(\mu(y), \operatorname{diag}\sigma^2(y))$, y being the data's condition.
 
     The prior network of the conditional VAE (Sohn et al. 2015, section 4.1); the encoder `conditional` and the readout
-    `latent_and_condition` let encoder and decoder see y as well. It needs data with `"condition": "label"`. Where no
+    `latent_and_condition` let encoder and decoder see y as well. It needs data with a condition: `"condition": "label"`, or
+    real numbers by `"conditions"` of the data set `arrays`. Where no
     condition is given, labels count as equally likely: z has the mixture $\frac1C\sum_y p(z \mid y)$, or with the
-    condition in the readout a label is drawn for each datum, which then both z and the decoder follow.
+    condition in the readout a label is drawn for each datum, which then both z and the decoder follow. Real conditions are drawn
+    from the last 1,024 of the training.
+
+    Use it for samples of a chosen class, or where the condition says much about the datum; without conditions at
+    sampling time it is a mixture over all of them.
     """
 
     def __init__(self, config: ConditionalConfig, context: BuildContext) -> None:
@@ -56,20 +64,43 @@ class ConditionalPrior(Prior[ConditionalConfig]):
         if known is None or len(known) != 1:
             raise BuildError(
                 f"prior 'conditional' needs the condition of each datum, and the data have none (their condition has the "
-                f'shape {known}). Set "condition": "label" in the data set, or use another prior.'
+                f'shape {known}). Set "condition": "label" in the data set (or "conditions" of the data set '
+                "'arrays'), or use another prior."
             )
         shape = as_shape(config.dim)
         self.classes = known[0]
         self.latent = LatentSpec((GroupSpec(shape),))
         self.with_condition = config.readout == "latent_and_condition"
         self.readout_shape = (numel(shape) + self.classes,) if self.with_condition else shape
+        self.real = context.data.condition_values == "real"
+        self.recent: Tensor
+        self.filled: Tensor
+        if self.real:
+            self.register_buffer("recent", torch.zeros(_RECENT, self.classes))
+            self.register_buffer("filled", torch.zeros((), dtype=torch.long))
         self.net = connect(known, (2 * shape[0], *shape[1:]), config.activation, config.hidden)
 
-    def initial(self, batch_shape: tuple[int, int], condition: Tensor | None = None, data: Batch | None = None) -> State:
+    def initial(
+        self, batch_shape: tuple[int, int], condition: Tensor | None = None, data: Batch | None = None
+    ) -> State:
         state = super().initial(batch_shape, condition, data)
+        if self.real:
+            return self._with_real(state, batch_shape[1])
         if condition is None and self.with_condition:
             labels = torch.randint(self.classes, (batch_shape[1],), device=self._like.device)
             state = replace(state, condition=self._all_labels()[labels])
+        return state
+
+    def _with_real(self, state: State, number: int) -> State:
+        """Remember conditions of the training; draw one of those remembered for each datum that has none."""
+        if state.condition is None:
+            rows = torch.randint(max(1, min(int(self.filled), _RECENT)), (number,), device=self.recent.device)
+            return replace(state, condition=self.recent[rows])
+        if self.training and torch.is_grad_enabled():
+            with torch.no_grad():
+                rows = (self.filled + torch.arange(number, device=self.recent.device)) % _RECENT
+                self.recent[rows] = state.condition.to(self.recent.dtype)
+                self.filled += number
         return state
 
     def group(self, i: int, state: State) -> Distribution:
