@@ -11,6 +11,7 @@ from torch import nn
 
 from vaelab.config import ModelConfig
 from vaelab.decoders import Decoder
+from vaelab.divergences import Divergence
 from vaelab.encoders import Encoder
 from vaelab.errors import BuildError, NoDensityError
 from vaelab.inference import generate
@@ -83,6 +84,14 @@ def _build(config: ModelConfig, data: DataSpec) -> tuple[VAE, BuildContext]:
 def _check_objective(model: VAE, objective: Objective[Any], context: BuildContext) -> None:
     """Its own check, and a trial where the model lacks some log-density: whether that is needed, only a trial tells."""
     batch = _made_up(context.data)
+    # a component may be made of others, so that those inside are asked too
+    untrained = any(isinstance(part, Posterior) and part.trained_by_penalty for part in model.modules())
+    if untrained and not any(isinstance(term, Divergence) and term.takes_penalty for term in objective.modules()):
+        raise BuildError(
+            f"{context.names['posterior']} has code vectors that only the penalty of its draws trains, and objective "
+            f"'{objective.config.kind}' has no term that takes it. Add the divergence 'commitment', or set \"codebook\": "
+            '"ema".'
+        )
     try:
         objective.check(model, batch)
         groups = model.infer(batch).groups

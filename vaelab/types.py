@@ -54,6 +54,7 @@ class DataSpec:
         values: what its numbers are.
         num_classes: number of labels, or None where there are none.
         condition_shape: of one datum's condition (see `Batch`), or None where there is none.
+        condition_values: what a condition is: a label as a one-hot vector, or real numbers.
         masked: whether some pixels are hidden, so that batches say which were observed.
         companion: what comes with each training datum as `Batch.companion`, or None.
         factors: the known factors of each datum, or none; batches carry their values.
@@ -63,6 +64,7 @@ class DataSpec:
     values: Values
     num_classes: int | None = None
     condition_shape: Shape | None = None
+    condition_values: Literal["one_hot", "real"] = "one_hot"
     masked: bool = False
     companion: Companion | None = None
     factors: tuple[Factor, ...] = ()

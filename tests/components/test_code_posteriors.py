@@ -28,8 +28,15 @@ POSTERIOR = pytest.mark.parametrize(("posterior", "codes"), [(RVQ, 8), (FSQ, 8),
 MODE = pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
 
 
+def objective_of(posterior: Any) -> Any:
+    """The plain ELBO, or the term without which learned codes are refused."""
+    return {"kind": "elbo", "divergences": ["commitment"]} if "gradient" in str(posterior) else "elbo"
+
+
 def model_of(posterior: Any, codes: int = 8, training: bool = False, **axes: Any) -> VAE:
-    model, _ = model_and("elbo", CODES, posterior=posterior, prior={**CODES["prior"], "codes": codes}, **axes)
+    model, _ = model_and(
+        objective_of(posterior), CODES, posterior=posterior, prior={**CODES["prior"], "codes": codes}, **axes
+    )
     return model.double().train(training)
 
 
@@ -194,7 +201,7 @@ def test_too_few_levels_are_refused(levels: list[int]):
 @POSTERIOR
 def test_autoregressive_prior_scores_the_codes_of_the_posterior(posterior: Any, codes: int):
     prior = {**AUTOREGRESSIVE, "codes": codes}
-    model, _ = model_and("elbo", CODES, posterior=posterior, prior=prior)
+    model, _ = model_and(objective_of(posterior), CODES, posterior=posterior, prior=prior)
     model = model.double().eval()
     trace = model.infer(bits(dtype=torch.float64), 2)
     group = trace.groups[0]
@@ -229,3 +236,23 @@ def test_autoregressive_prior_learns_what_codes_follow_one_another():
     drawn = model.posterior.find(0, model.generate(50).zs[0]).flatten(1)
     hits = (drawn.unsqueeze(1) == distinct).all(2).any(1)
     assert hits.float().mean() > 0.9
+
+
+def test_learned_codes_without_the_term_that_trains_them_are_refused():
+    terms = {"kind": "elbo", "divergences": []}
+    with pytest.raises(BuildError) as caught:
+        model_and(terms, CODES, posterior=LEARNED)
+    for word in ("posterior 'vq'", "objective 'elbo'", "divergence 'commitment'", '"ema"'):
+        assert word in str(caught.value)
+    model_and(terms, CODES, posterior="vq")  # running means need no loss
+    model, objective = model_and({"kind": "elbo", "divergences": ["commitment"]}, CODES, posterior=LEARNED)
+    losses(objective, model, bits()).mean().backward()
+    assert model.posterior.books[0]._codebook.embed.grad.abs().sum() > 0
+
+
+def test_learned_codes_inside_a_product_are_refused_too():
+    prior = {"kind": "product", "parts": [CODES["prior"], {"kind": "standard_normal", "dim": 3}]}
+    posterior = {"kind": "product", "parts": [LEARNED, "diagonal_normal"]}
+    axes = {"prior": prior, "posterior": posterior, "encoder": "mlp", "decoder": "mlp"}
+    with pytest.raises(BuildError, match=r"posterior 'product'.*only the penalty of its draws trains"):
+        model_and({"kind": "elbo", "divergences": []}, CODES, **axes)

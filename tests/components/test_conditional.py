@@ -144,3 +144,35 @@ def test_data_without_a_condition_are_refused(axes: dict[str, Any], message: str
 def test_a_resampled_prior_refuses_a_base_that_differs_between_data():
     with pytest.raises(BuildError, match=r"prior 'resampled' has one acceptance rate .* 'conditional'"):
         model_of(FLAT, prior={"kind": "resampled", "base": PRIOR})
+
+
+@pytest.mark.parametrize("path", ["plain", "residual"])
+def test_the_condition_in_the_readout_reaches_all_groups_of_a_hierarchy(path: str):
+    """At the same top latent, another label moves the groups below it and the picture, and without the readout neither."""
+    z = torch.randn(1, 4, dtype=torch.float64)
+    moved = {}
+    for readout in ("latent", "latent_and_condition"):
+        prior = {"kind": "top_down", "top": {**PRIOR, "readout": readout}, "groups": [5], "width": 6, "path": path}
+        model = model_of(FLAT, prior=prior)
+        if path == "residual":
+            with torch.no_grad():  # heads start near the standard normal
+                model.prior.heads[0].net[-1].weight.mul_(10)
+        outcomes = []
+        for label in CONDITION[:2]:
+            state = model.prior.initial((1, 1), label.unsqueeze(0))
+            state = model.prior.advance(0, state, z.unsqueeze(0))
+            lower = model.prior.group(1, state)
+            state = model.prior.advance(1, state, torch.zeros(1, 1, 5, dtype=torch.float64))
+            outcomes.append((lower.loc, model.prior.readout(state)))
+        moved[readout] = [not torch.allclose(a, b) for a, b in zip(*outcomes, strict=True)]
+    assert moved == {"latent": [False, False], "latent_and_condition": [True, True]}
+
+
+def test_a_hierarchy_draws_a_label_where_none_is_given():
+    prior = {"kind": "top_down", "top": {**PRIOR, "readout": "latent_and_condition"}, "groups": [5], "width": 6}
+    model = model_of(FLAT, prior=prior)
+    torch.manual_seed(0)
+    assert model.sample(7).shape == (7, 1, 8, 8)
+    state = model.prior.initial((1, 400))
+    assert state.condition.sum(1).eq(1).all()
+    assert state.condition.mean(0).sub(1 / 3).abs().max() < 5 * math.sqrt(2 / 9 / 400)

@@ -11,6 +11,7 @@ from core.models import FLAT, HIERARCHY, bits, flat_model, model_and, model_conf
 from vaelab.build import build_model
 from vaelab.distributions import DiagonalNormal, NormalFlow
 from vaelab.errors import BuildError
+from vaelab.posteriors.ball import bounded
 from vaelab.types import DataSpec
 
 
@@ -162,3 +163,21 @@ def test_a_closed_form_is_refused_where_a_flow_has_none():
     term = {"kind": "kl", "estimator": "closed"}
     with pytest.raises(BuildError, match=r"posterior 'flow'.*prior 'standard_normal'"):
         model_and({"kind": "elbo", "divergences": [term]}, posterior="flow")
+
+
+@pytest.mark.parametrize("kind", ["wrapped_normal", "riemannian_normal"])
+def test_a_middle_point_at_the_edge_of_the_ball_has_a_gradient_that_brings_it_back(kind: str):
+    """A head whose output has run away must be able to return: the map into the ball saturates in single precision."""
+    model = flat_model(prior={"kind": "ball_normal", "dim": 4, "curvature": 0.7}, posterior=kind)
+    head = model.posterior.heads[0].net[-1]
+    with torch.no_grad():
+        head.bias[:4] = 50.0
+    q = model.infer(bits()).groups[0].q
+    distance = 2 / 0.7**0.5 * torch.atanh(0.7**0.5 * q.loc.norm(dim=-1))
+    assert distance.max() < 6.0 / 0.7**0.5
+    assert distance.min() > 5.9 / 0.7**0.5
+    (gradient,) = torch.autograd.grad(distance.sum(), head.bias)
+    assert gradient[:4].norm() / 6 > 1e-6
+    lengths = torch.tensor([[0.01, 0.0], [3.0, 4.0], [3e4, 4e4]])
+    expected = lengths.norm(dim=1) / (1 + lengths.square().sum(1) * 0.7 / 36).sqrt()
+    torch.testing.assert_close(bounded(lengths, 0.7).norm(dim=1), expected)

@@ -85,7 +85,14 @@ def test_swapped_strips_stand_below_the_sequence_that_moves(tiny_splits):
     model, context = made(STATIC, tiny_splits)
     picture = drawn(model, context, number=1, swaps=2)["sequences_swapped"]
     labels = [label.get_text() for label in picture.axes[0].get_yticklabels()]
-    assert labels == ["data 0", "$z$ of 0, $f$ of 0", "$z$ of 0, $f$ of 1", "data 1", "$z$ of 1, $f$ of 0", "$z$ of 1, $f$ of 1"]
+    assert labels == [
+        "data 0",
+        "$z$ of 0, $f$ of 0",
+        "$z$ of 0, $f$ of 1",
+        "data 1",
+        "$z$ of 1, $f$ of 0",
+        "$z$ of 1, $f$ of 1",
+    ]
     assert drawn(model, context, swaps=0).keys() == {"sequences"}
 
 

@@ -6,6 +6,7 @@ relation; docs/parity.md explains each.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -17,6 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from parity.pairs import BATCH, DIM, SHAPE, Link, Pair, bits, copied, linear, ours, pair, script
+from vaelab.model import VAE
+from vaelab.objectives import Objective
 from vaelab.posteriors import ball
 from vaelab.types import Batch, StepContext
 
@@ -24,7 +27,7 @@ pytest.importorskip("pythae", reason="the comparison needs pythae: pip install p
 
 from pythae import models as pythae
 from pythae.models.base.base_utils import ModelOutput
-from pythae.models.nn import BaseDecoder, BaseDiscriminator, BaseEncoder
+from pythae.models.nn import BaseDecoder, BaseDiscriminator, BaseEncoder, BaseMetric
 from pythae.trainers import AdversarialTrainer, CoupledOptimizerTrainer
 
 pytestmark = pytest.mark.pythae
@@ -146,6 +149,21 @@ COMPOSITIONS: dict[str, dict[str, Any]] = {
         **_NETWORKS,
         "prior": {"kind": "ball_normal", "dim": DIM, "curvature": 0.8, "form": "riemannian"},
         "posterior": "riemannian_normal",
+        "objective": _elbo("kl"),
+    },
+    "RHVAE": {
+        **_NETWORKS,
+        "posterior": {
+            "kind": "riemannian_hamiltonian",
+            "steps": 1,
+            "step_size": 0.02,
+            "temper": 0.5,
+            "centroids": BATCH,
+            "temperature": 1.5,
+            "regularisation": 0.01,
+            "metric_hidden": [16],
+            "iterations": 3,
+        },
         "objective": _elbo("kl"),
     },
     "HVAE": {
@@ -755,9 +773,8 @@ class _IntoBall(BaseEncoder):
         out = self.encoder(x)
         scale = ball._LEAST_SCALE + (self.largest - ball._LEAST_SCALE) * out[self.second].sigmoid()
         # ours maps a vector to the point at its length, as seen with the metric of the origin
-        return ModelOutput(
-            {"embedding": self.manifold.expmap0(out.embedding / 2), self.second: 2 * scale.log()},
-        )
+        tangent = ball.bounded(out.embedding, 0.8) / 2
+        return ModelOutput({"embedding": self.manifold.expmap0(tangent), self.second: 2 * scale.log()})
 
 
 def _ball(name: str, second: str, form: str) -> Pair:
@@ -846,3 +863,118 @@ def test_hamiltonian_vae_by_the_steps_that_pythae_takes(agree: Agree) -> None:
     theirs_ = bound(F.softplus(log_variance), -0.5 * log_variance.sum(1), as_pythae=True)
     agree("theirs by its own steps", theirs_, theirs.loss)
     agree("gradient of it", *made.gradients(made.autoencoder, theirs_, theirs.loss))
+
+
+class _Metric(BaseMetric):
+    """Copies of our encoder and of our network for the metric's factors."""
+
+    def __init__(self, model: VAE) -> None:
+        super().__init__()
+        self.encoder, self.posterior = model.encoder, model.posterior
+
+    def forward(self, x: Tensor) -> ModelOutput:
+        return ModelOutput(L=self.posterior.factor(self.encoder(x)))
+
+
+def _riemannian() -> tuple[VAE, Objective[Any], Any]:
+    """Ours, its objective, and pythae's with copies of all our networks."""
+    model, objective = ours(COMPOSITIONS["RHVAE"])
+    twin = copy.deepcopy(model)
+    twin.posterior.context = model.posterior.context
+    config = _config(
+        pythae.RHVAEConfig,
+        reconstruction_loss="bce",
+        n_lf=1,
+        eps_lf=0.02,
+        beta_zero=0.5,
+        temperature=1.5,
+        regularization=0.01,
+    )
+    theirs = pythae.RHVAE(
+        config, encoder=_NormalEncoder(twin.encoder, twin.posterior.heads[0]), decoder=_Pixels(twin.decoder)
+    )
+    theirs.set_metric(_Metric(twin))
+    return model, objective, theirs
+
+
+class _NormalEncoder(BaseEncoder):
+    """Copies of our encoder and head, with mean and log-variance."""
+
+    def __init__(self, encoder: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.head = encoder, head
+
+    def forward(self, x: Tensor) -> ModelOutput:
+        loc, log_variance = self.head(self.encoder(x), None)[0].chunk(2, 1)
+        return ModelOutput(embedding=loc, log_covariance=log_variance)
+
+
+class _Pixels(BaseDecoder):
+    """A copy of our decoder, with the means of pixels in place of their logits."""
+
+    def __init__(self, decoder: nn.Module) -> None:
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(self, z: Tensor) -> ModelOutput:
+        return ModelOutput(reconstruction=self.decoder(z[None])[0].sigmoid())
+
+
+def test_riemannian_hamiltonian_vae_by_the_steps_that_pythae_takes(agree: Agree) -> None:
+    model, objective, theirs = _riemannian()
+    x, noise, kick = bits(), torch.randn(BATCH, DIM), torch.randn(BATCH, DIM)
+    with script(randn=[noise[None]], randn_like=[kick[None]]):
+        loss = objective(model, Batch(x), StepContext())["model"].value.mean()
+    with script(randn_like=[noise, kick]):
+        output = theirs({"data": x})
+    features = model.encoder(x)
+    loc, log_variance = model.posterior.heads[0](features, None)[0].chunk(2, 1)
+    factors = model.posterior.factor(features)
+    identity, step, root = torch.eye(DIM), 0.02, 0.5
+
+    def log_joint(z: Tensor) -> Tensor:
+        likelihood = model.decoder.distribution(z[None], model.likelihood)
+        return likelihood.log_prob(x[None])[0] - 0.5 * z.square().sum(1)
+
+    def inverse_metric(z: Tensor) -> Tensor:
+        weights = (-(z[:, None] - loc).square().sum(-1) / 1.5**2).exp()
+        return torch.einsum("bn,nij->bij", weights, factors @ factors.mT) + 0.01 * identity
+
+    def hamiltonian(z: Tensor, momentum: Tensor) -> Tensor:
+        inverse = inverse_metric(z)
+        kinetic = 0.5 * torch.einsum("bi,bij,bj->b", momentum, inverse, momentum)
+        return -log_joint(z) + kinetic - 0.5 * torch.logdet(inverse)
+
+    def slope(z: Tensor, momentum: Tensor) -> Tensor:
+        at = z.clone()
+        (found,) = torch.autograd.grad(hamiltonian(at, momentum).sum(), at, create_graph=True)
+        return found
+
+    def bound(start: Tensor, *, as_pythae: bool) -> Tensor:
+        """The loss of one step, with the constants of the noise and the prior left out, as they cancel."""
+        z, momentum = loc + (0.5 * log_variance).exp() * noise, start
+        inverse = inverse_metric(z)
+        moving = momentum
+        for _ in range(3):
+            moving = momentum - 0.5 * step * slope(z, moving)
+        velocity = torch.einsum("bij,bj->bi", inverse, moving)
+        end = z
+        for _ in range(3):
+            # pythae holds the metric where the step started, so that this line is explicit
+            at = inverse if as_pythae else inverse_metric(end)
+            end = z + 0.5 * step * (velocity + torch.einsum("bij,bj->bi", at, moving))
+        momentum = root * (moving - 0.5 * step * slope(end, moving))
+        last = inverse_metric(end)
+        log_p = log_joint(end) - 0.5 * torch.einsum("bi,bij,bj->b", momentum, last, momentum)
+        log_q = (-0.5 * noise.square() - 0.5 * log_variance).sum(1)
+        first = -0.5 * torch.logdet(inverse) + 0.5 * kick.square().sum(1)
+        # pythae leaves out the density that the momentum was drawn from
+        return -(log_p + 0.5 * torch.logdet(last) - log_q + (0.0 if as_pythae else first)).mean()
+
+    factor = torch.linalg.cholesky(inverse_metric(loc + (0.5 * log_variance).exp() * noise))
+    white = torch.linalg.solve_triangular(factor.mT, kick[..., None], upper=True)[..., 0]
+    agree("ours by the paper's algorithm", loss, bound(white / root, as_pythae=False))
+    # pythae draws the momentum with the datum's own factor, as if the metric were L L^T and not its inverse
+    skewed = torch.einsum("bij,bj->bi", factors, kick) / root
+    by_pythae = bound(skewed, as_pythae=True)
+    agree("theirs by its own steps", by_pythae, output.loss)

@@ -36,7 +36,7 @@ class Pairs(WrappingDataset):
     Each training datum comes with another of the same label, drawn anew each time, as its companion; or, with
     `"share": "factors"`, with one that differs from it in `changed` factors, chosen at random for each pair (Locatello
     et al. 2020, section 3, who let a changed factor keep its value by chance). The label and which factors these are
-    is not told. Both data of a pair are training data. Validation and test data come alone.
+    is not told. Both are training data; a datum whose partners were all held out is its own. Validation and test data come alone.
     """
 
     config: PairsConfig
@@ -95,24 +95,35 @@ class _SameFactors(WrappedSplit):
     def __init__(self, inner: Split, spec: DataSpec, changed: int | None) -> None:
         super().__init__(inner, spec)
         self.changed = changed
+        assert isinstance(inner, FactorSplit)
+        with torch.random.fork_rng(devices=[]):
+            some = inner.factors[:1000].cpu()
+            alone = (self._partners(some) == some).all(1).double().mean()
+        if alone > 0.5:
+            raise DataError(
+                f"dataset 'pairs' finds no partner for {float(alone):.0%} of the training data: too few combinations of "
+                'factors are among them. Hold out less, or raise "train_limit".'
+            )
 
     def change(self, batch: Batch, index: Tensor) -> Batch:
         assert batch.factors is not None
         assert isinstance(self.inner, FactorSplit)
-        own = batch.factors.cpu()
-        partner = self._drawn(own)
+        partners = self._partners(batch.factors.cpu())
+        return replace(batch, y=None, companion=replace(self.inner.fetch_factors(partners), y=None))
+
+    def _partners(self, factors: Tensor) -> Tensor:
+        """Combinations `[B, F]` that are in the split; those without a partner there are their own."""
+        assert isinstance(self.inner, FactorSplit)
+        partners = factors.clone()
+        left = torch.arange(len(factors))
         for _ in range(self.attempts):
-            # others may have been held out
-            absent = (~self.inner.holds(partner).cpu()).nonzero().squeeze(1)
-            if not len(absent):
+            drawn = self._drawn(factors[left])
+            there = self.inner.holds(drawn).cpu()
+            partners[left[there]] = drawn[there]
+            left = left[~there]
+            if not len(left):
                 break
-            partner[absent] = self._drawn(own[absent])
-        else:
-            raise DataError(
-                "dataset 'pairs' finds no partner among the training data for some of them, because too many combinations of "
-                "factors are held out. Hold out less."
-            )
-        return replace(batch, y=None, companion=replace(self.inner.fetch_factors(partner), y=None))
+        return partners
 
     def _drawn(self, factors: Tensor) -> Tensor:
         """Combinations `[B, F]` that differ from these in the right number of factors."""

@@ -38,7 +38,11 @@ class BurgessDecoderConfig(ComponentConfig):
 
 @DECODERS.register(BurgessDecoderConfig)
 class BurgessDecoder(Decoder[BurgessDecoderConfig]):
-    """The encoder `burgess` transposed: two layers of 256, then four convolutions (Burgess et al. 2018, appendix A)."""
+    """The encoder `burgess` transposed: two layers of 256, then four convolutions (Burgess et al. 2018, appendix A).
+
+    Use it with the encoder `burgess` to compare with published disentanglement scores; elsewhere `conv` or `resnet` can
+    be fitted to the data.
+    """
 
     def __init__(self, config: BurgessDecoderConfig, context: BuildContext) -> None:
         super().__init__(config, context)

@@ -39,6 +39,9 @@ class ConvDecoder(Decoder[ConvDecoderConfig]):
 
     A code that is a vector (or a sequence of them) is first spread over the coarsest map; a code that is a map enters
     at the level that has its resolution.
+
+    Use it for images as the first choice: cheap, at any size. Transposed convolutions may leave a checkerboard, which
+    `resnet` avoids.
     """
 
     def __init__(self, config: ConvDecoderConfig, context: BuildContext) -> None:

@@ -29,7 +29,11 @@ class GatedMLPDecoderConfig(ComponentConfig):
 
 @DECODERS.register(GatedMLPDecoderConfig)
 class GatedMLPDecoder(Decoder[GatedMLPDecoderConfig]):
-    """Gated layers and a linear one, from the flattened code to the flattened parameters (Tomczak & Welling 2018)."""
+    """Gated layers and a linear one, from the flattened code to the flattened parameters (Tomczak & Welling 2018).
+
+    Use it with the encoder `gated_mlp` to reproduce the VampPrior's results, or where an `mlp` is too weak and the data
+    are no images.
+    """
 
     def __init__(self, config: GatedMLPDecoderConfig, context: BuildContext) -> None:
         super().__init__(config, context)

@@ -31,7 +31,11 @@ class MLPDecoderConfig(ComponentConfig):
 
 @DECODERS.register(MLPDecoderConfig)
 class MLPDecoder(Decoder[MLPDecoderConfig]):
-    """Fully connected layers from the flattened code to the flattened parameters, whatever their shapes."""
+    """Fully connected layers from the flattened code to the flattened parameters, whatever their shapes.
+
+    Use it for vectors and small images, and as a baseline; it knows nothing of neighbouring pixels, so its
+    reconstructions of larger images are blurred and costly.
+    """
 
     def __init__(self, config: MLPDecoderConfig, context: BuildContext) -> None:
         super().__init__(config, context)

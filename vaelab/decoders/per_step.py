@@ -33,7 +33,16 @@ class PerStepDecoderConfig(ComponentConfig):
 
 @DECODERS.register(PerStepDecoderConfig)
 class PerStepDecoder(Decoder[PerStepDecoderConfig]):
-    """One MLP from $z_t$ to the parameters of step t (or of row t of an image), the same for all steps."""
+    """One MLP from the code of step t to the parameters of step t (or of row t of an image), the same for all steps.
+
+    The code is what the prior reads out: $z_t$ of a `markov_chain`, $[z_t, f]$ of `static_and_dynamic`, $[z_t, h_{t-1}]$ of
+    a `vrnn`.
+
+    Use it for sequences with a latent a step, so that all that passes between steps goes through the prior; it cannot
+    copy from one frame to the next by itself.
+    """
+
+    stepwise = True
 
     def __init__(self, config: PerStepDecoderConfig, context: BuildContext) -> None:
         super().__init__(config, context)

@@ -57,7 +57,16 @@ class PixelCNN(Decoder[PixelCNNConfig]):
     original the channels of a pixel are masked one after another. With plain masked convolutions a wedge of pixels to the
     upper right stays unseen (van den Oord et al. 2016b).
 
+    Data are drawn pixel by pixel with `sample`. $\mathbb{E}[x \mid z]$ has no closed form, so `mean`, which
+    reconstructions, figures and the metric `reconstruction` show, is another picture: each pixel's conditional mean given the
+    most likely bits before it, or given the means before it where pixels are no bits. It is what a greedy draw would look
+    like, smoother than a sample, and its squared error is not the least possible. Compare models by their
+    likelihood.
+
     A pass of training costs about as much as one of a convolutional decoder; a draw costs one small pass a pixel.
+
+    Use it for sharp samples and the best likelihoods of small images; it may explain the data without any latent (keep
+    its reach small, or use free bits), and a sample takes one pass a pixel.
     """
 
     def __init__(self, config: PixelCNNConfig, context: BuildContext) -> None:

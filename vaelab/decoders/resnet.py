@@ -41,6 +41,9 @@ class ResNetDecoder(Decoder[ResNetDecoderConfig]):
 
     Doubling by repetition and a convolution, which leaves no checkerboard (Odena et al. 2016). A code that is a map
     enters at the level of its resolution where there is one; every other code is brought to the coarsest map.
+
+    Use it for images where `conv` stops improving with depth, and for hierarchies of maps; it costs several times as
+    much a step.
     """
 
     def __init__(self, config: ResNetDecoderConfig, context: BuildContext) -> None:

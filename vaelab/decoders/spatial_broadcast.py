@@ -38,6 +38,9 @@ class SpatialBroadcast(Decoder[SpatialBroadcastConfig]):
     `[K, B, D]` becomes `[K, B, D + 2, H, W]`, coordinates running from -1 to 1. Position is then a function that need not be
     learned, which helps latents of position to come apart. The last layer is a 1x1 convolution to the parameters. All
     levels have the data's full resolution, so that it costs more than a decoder of the same width that goes up by steps.
+
+    Use it to disentangle position from appearance; all its layers run at full resolution, which is slow, and fine
+    texture is not its strength.
     """
 
     def __init__(self, config: SpatialBroadcastConfig, context: BuildContext) -> None:

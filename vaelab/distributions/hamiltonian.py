@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -79,23 +79,38 @@ class HamiltonianNormal(Distribution):
         log_q = log_q + self._kinetic(momentum)
         momentum = momentum / self.root_temper
         force = self._force(z)
-        before = 1 / self.root_temper
-        for i in range(1, self.steps + 1):
+        for tempering in self._temperings():
             momentum = momentum + 0.5 * self.step_size * force
             z = z + self.step_size * momentum
             force = self._force(z)
-            after = (1 - 1 / self.root_temper) * (i / self.steps) ** 2 + 1 / self.root_temper
-            momentum = (momentum + 0.5 * self.step_size * force) * after / before
-            before = after
+            momentum = (momentum + 0.5 * self.step_size * force) * tempering
         return Draw(z, log_q - self._kinetic(momentum))
+
+    def _temperings(self) -> Iterator[Tensor]:
+        """What the momentum is multiplied by after each step; the product is $\\sqrt{\\beta_0}$."""
+        before = 1 / self.root_temper
+        for i in range(1, self.steps + 1):
+            after = (1 - 1 / self.root_temper) * (i / self.steps) ** 2 + 1 / self.root_temper
+            yield after / before
+            before = after
 
     def _kinetic(self, momentum: Tensor) -> Tensor:
         return event_sum(-0.5 * momentum.square() - 0.5 * math.log(2 * math.pi), len(self._event_shape))
 
     def _force(self, z: Tensor) -> Tensor:
-        """The gradient of the log-target, itself differentiable where gradients are wanted."""
-        wanted = torch.is_grad_enabled()
-        with torch.enable_grad():
-            at = z if z.requires_grad and wanted else z.detach().requires_grad_()
-            (force,) = torch.autograd.grad(self.log_target(at).sum(), at, create_graph=wanted)
-        return force
+        return slope(self.log_target, z)
+
+
+def slope(energy: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
+    """The gradient `[*batch, *event]` of an energy `[*batch]`, itself differentiable where gradients are wanted.
+
+    What else the energy depends on counts as fixed, even where it came from z.
+    """
+    wanted = torch.is_grad_enabled()
+    with torch.enable_grad():
+        at = z.clone() if z.requires_grad and wanted else z.detach().requires_grad_()
+        value = energy(at).sum()
+        if not value.requires_grad:  # an energy that is the same everywhere
+            return torch.zeros_like(z)
+        (gradient,) = torch.autograd.grad(value, at, create_graph=wanted, allow_unused=True, materialize_grads=True)
+    return gradient

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -53,7 +53,10 @@ class Divergence(nn.Module, Generic[C]):
         name: under which it is logged, unweighted.
         weight: its schedule.
         adversary: the second player, or None.
+        takes_penalty: whether the value contains the penalty of the groups' draws.
     """
+
+    takes_penalty: ClassVar[bool] = False
 
     def __init__(self, config: C, context: BuildContext) -> None:
         super().__init__()

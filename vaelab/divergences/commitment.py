@@ -30,6 +30,8 @@ class Commitment(Divergence[CommitmentConfig]):
     effect on others.
     """
 
+    takes_penalty = True
+
     def check(self, model: VAE, trace: Trace) -> None:
         if all(group.penalty is None for group in trace.groups):
             raise BuildError(

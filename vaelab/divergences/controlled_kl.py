@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, Self
 
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
+from pydantic import NonNegativeFloat, PositiveFloat, model_validator
 from torch import Tensor
 
 from vaelab.divergences.base import Divergence, DivergenceConfig
@@ -32,7 +32,7 @@ class ControlledKLConfig(DivergenceConfig):
     least: NonNegativeFloat = 0.0
     """Least weight."""
 
-    most: PositiveFloat = Field(default=1.0)
+    most: PositiveFloat = 100.0
     """Greatest weight."""
 
     @model_validator(mode="after")

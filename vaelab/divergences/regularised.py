@@ -64,7 +64,7 @@ class DecoderGradient(Divergence[DecoderGradientConfig]):
         model = self.context.model
         with torch.enable_grad():
             z = trace.groups[0].z.detach().requires_grad_()
-            state = model.prior.initial((z.shape[0], z.shape[1]), trace.batch.condition)
+            state = model.prior.initial((z.shape[0], z.shape[1]), trace.batch.condition, trace.batch)
             for i, latent in enumerate([z, *(group.z for group in trace.groups[1:])]):
                 state = model.prior.advance(i, state, latent)
             mean = model.decoder.distribution(model.prior.readout(state), model.likelihood).mean

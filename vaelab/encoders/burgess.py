@@ -41,6 +41,9 @@ class BurgessEncoder(Encoder[BurgessEncoderConfig]):
     """Four 32-channel convolutions of kernel 4 and stride 2, then two layers of 256 (Burgess et al. 2018, appendix A).
 
     Written for 64x64 pixels; other sizes get as many levels as leave 4 pixels. Yields one vector.
+
+    Use it to compare with published disentanglement scores, which mostly stand on this network; where they do not
+    matter, `conv` or `resnet` can be fitted to the data.
     """
 
     def __init__(self, config: BurgessEncoderConfig, context: BuildContext) -> None:

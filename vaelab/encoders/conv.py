@@ -34,7 +34,11 @@ class ConvEncoderConfig(ComponentConfig):
 
 @ENCODERS.register(ConvEncoderConfig)
 class ConvEncoder(Encoder[ConvEncoderConfig]):
-    """Stride-2 convolutions and fully connected layers, for images of any size. Yields one vector, or one map."""
+    """Stride-2 convolutions and fully connected layers, for images of any size. Yields one vector, or one map.
+
+    Use it for images as the first choice: cheap, and better than `mlp` at an equal number of parameters. For detail at
+    high resolution `resnet` trains deeper networks.
+    """
 
     def __init__(self, config: ConvEncoderConfig, context: BuildContext) -> None:
         super().__init__(config, context)

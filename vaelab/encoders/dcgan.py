@@ -37,6 +37,9 @@ class DCGANEncoder(Encoder[DCGANEncoderConfig]):
     """Convolutions of stride 2 with batch normalisation and leaky ReLUs of slope 0.2 (Radford et al. 2016, section 3).
 
     Kernel 4, where the paper draws 5. Yields the flattened last map. In training a datum's features depend on its batch.
+
+    Use it to reproduce models of the GAN literature; batch normalisation makes the loss of a datum depend on its batch,
+    which `resnet` avoids.
     """
 
     def __init__(self, config: DCGANEncoderConfig, context: BuildContext) -> None:

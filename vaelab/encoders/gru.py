@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from vaelab.encoders.base import Encoder
-from vaelab.nets.sequences import as_sequence, sequence_shape
+from vaelab.nets.sequences import as_sequence, feature_shapes, sequence_shape, step_features
 from vaelab.registry import ENCODERS, ComponentConfig
 from vaelab.types import BuildContext
 
@@ -31,17 +32,27 @@ class GRUEncoderConfig(ComponentConfig):
 
 @ENCODERS.register(GRUEncoderConfig)
 class GRUEncoder(Encoder[GRUEncoderConfig]):
-    """A GRU over the time steps, or over the rows of an image. Yields one feature a step (Krishnan et al. 2017)."""
+    """A GRU over the time steps, or over the rows of an image. Yields one feature a step (Krishnan et al. 2017).
+
+    Latent groups before the steps, of a prior such as `static_and_dynamic`, receive the last states, which have seen the
+    whole sequence.
+
+    Use it for sequences whose posterior should see the data to come, or with the direction `both` the past as well; time
+    steps are computed one after another, so long sequences are slow.
+    """
 
     def __init__(self, config: GRUEncoderConfig, context: BuildContext) -> None:
         super().__init__(config, context)
         steps, size = sequence_shape(context.data.shape)
         both = config.direction == "both"
         self.gru = nn.GRU(size, config.hidden, batch_first=True, bidirectional=both)
-        self.feature_shapes = ((config.hidden * (2 if both else 1),),) * steps
+        self.latent = context.latent
+        self.feature_shapes = feature_shapes((config.hidden * (2 if both else 1),), steps, context.latent)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         sequence = as_sequence(x)
         if self.config.direction == "both":
-            return self.gru(sequence)[0].unbind(1)
-        return self.gru(sequence.flip(1))[0].flip(1).unbind(1)
+            states, last = self.gru(sequence)
+            return step_features(states.unbind(1), torch.cat(last.unbind(0), 1), self.latent)
+        states = self.gru(sequence.flip(1))[0].flip(1)
+        return step_features(states.unbind(1), states[:, 0], self.latent)

@@ -31,7 +31,11 @@ class MLPEncoderConfig(ComponentConfig):
 
 @ENCODERS.register(MLPEncoderConfig)
 class MLPEncoder(Encoder[MLPEncoderConfig]):
-    """Fully connected layers over the flattened datum, for data of any shape. Yields one vector."""
+    """Fully connected layers over the flattened datum, for data of any shape. Yields one vector.
+
+    Use it for vectors, for small images and as the baseline that other networks have to beat; it knows nothing of
+    neighbouring pixels, and its first layer grows with the image.
+    """
 
     def __init__(self, config: MLPEncoderConfig, context: BuildContext) -> None:
         super().__init__(config, context)

@@ -42,6 +42,9 @@ class Pyramid(Encoder[PyramidConfig]):
     From the data down to the top group, level by level, at the resolution that the prior gives each latent group: maps
     where the group is a map, vectors where it is a vector. Yields one feature a group, the top group's first; with
     `shared`, groups of one resolution receive the same.
+
+    Use it with the prior `top_down`, for hierarchies of two latent groups or of dozens; for one group it is a `conv`
+    with more keys.
     """
 
     def __init__(self, config: PyramidConfig, context: BuildContext) -> None:

@@ -40,6 +40,9 @@ class TabularEncoder(Encoder[TabularConfig]):
 
     The means and standard deviations are running ones, kept with the weights; no statistics need be known beforehand.
     The likelihood `mixed_columns` is its counterpart.
+
+    Use it for tables with categorical columns, with the likelihood `mixed_columns`; for real columns alone an `mlp` on
+    standardised data does the same.
     """
 
     def __init__(self, config: TabularConfig, context: BuildContext) -> None:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from vaelab.encoders.base import Encoder
 from vaelab.nets import Activation, activation
-from vaelab.nets.sequences import as_sequence, sequence_shape
+from vaelab.nets.sequences import as_sequence, feature_shapes, sequence_shape, step_features
 from vaelab.registry import ENCODERS, ComponentConfig
 from vaelab.types import BuildContext
 
@@ -62,7 +62,11 @@ class TemporalConv(Encoder[TemporalConvConfig]):
     """Dilated residual convolutions over the time steps, or over the rows of an image. Yields one feature a step.
 
     The residual stack of Bai et al. (2018, section 3), without dropout and weight normalisation, and turned around in time
-    where it looks `backward`. Unlike the encoder `gru` all steps are computed at once.
+    where it looks `backward`. Unlike the encoder `gru` all steps are computed at once. Latent groups before the
+    steps, of a prior such as `static_and_dynamic`, receive the mean of the steps' features.
+
+    Use it for long sequences, as all steps are computed at once; it sees no further than its reach, where a `gru` has
+    no such limit.
     """
 
     def __init__(self, config: TemporalConvConfig, context: BuildContext) -> None:
@@ -76,7 +80,9 @@ class TemporalConv(Encoder[TemporalConvConfig]):
                 for i in range(config.layers)
             ),
         )
-        self.feature_shapes = ((config.width,),) * steps
+        self.latent = context.latent
+        self.feature_shapes = feature_shapes((config.width,), steps, context.latent)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        return self.net(as_sequence(x).transpose(1, 2)).unbind(2)
+        features = self.net(as_sequence(x).transpose(1, 2))
+        return step_features(features.unbind(2), features.mean(2), self.latent)

@@ -25,7 +25,11 @@ class BernoulliConfig(ComponentConfig):
 
 @LIKELIHOODS.register(BernoulliConfig)
 class BernoulliLikelihood(Likelihood[BernoulliConfig]):
-    r"""Independent bits, $\log p(x \mid z) = \sum_d x_d \log \pi_d + (1 - x_d)\log(1 - \pi_d)$."""
+    r"""Independent bits, $\log p(x \mid z) = \sum_d x_d \log \pi_d + (1 - x_d)\log(1 - \pi_d)$.
+
+    Use it for data that are 0 or 1; on grey levels it is a cross-entropy and no density, so that its values compare
+    with nothing and `continuous_bernoulli` should take its place.
+    """
 
     def __init__(self, config: BernoulliConfig, context: BuildContext) -> None:
         super().__init__(config, context)
@@ -53,7 +57,11 @@ class ContinuousBernoulliConfig(ComponentConfig):
 
 @LIKELIHOODS.register(ContinuousBernoulliConfig)
 class ContinuousBernoulliLikelihood(Likelihood[ContinuousBernoulliConfig]):
-    r"""A density on [0, 1] proportional to $\pi^x (1-\pi)^{1-x}$ (Loaiza-Ganem & Cunningham 2019)."""
+    r"""A density on [0, 1] proportional to $\pi^x (1-\pi)^{1-x}$ (Loaiza-Ganem & Cunningham 2019).
+
+    Use it for grey levels in [0, 1] where `bernoulli` was meant; densities of data near 0 and 1 are high, and a mode
+    inside (0, 1) with its own width is beyond it.
+    """
 
     def __init__(self, config: ContinuousBernoulliConfig, context: BuildContext) -> None:
         super().__init__(config, context)

@@ -32,6 +32,9 @@ class LaplaceLikelihood(Likelihood[LaplaceConfig]):
     r"""$\log p(x \mid z) = -\sum_d \frac{|x_d - \mu_d(z)|}{b} + \log 2b$: the absolute error, as a density in nats.
 
     With b fixed at 1 it is the L1 reconstruction loss plus a constant.
+
+    Use it for real data with some outliers, or for an absolute error with a meaning in nats; the density has a kink at
+    the mean, and samples with noise look rough.
     """
 
     def __init__(self, config: LaplaceConfig, context: BuildContext) -> None:

@@ -26,6 +26,9 @@ class LogCoshLikelihood(Likelihood[LogCoshConfig]):
     r"""$\log p(x \mid z) = -\sum_d \frac1a\log\cosh a(x_d - \mu_d(z)) + \text{const}$, the log-cosh VAE (Chen et al. 2019).
 
     The constant makes it a density in nats; it does not depend on z, so the training is that of the paper.
+
+    Use it for errors that count squared when small and absolutely when large; its sharpness a has to be chosen as the
+    variance of a normal has.
     """
 
     def forward(self, parameters: Tensor) -> LogCosh:

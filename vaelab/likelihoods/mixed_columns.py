@@ -34,6 +34,9 @@ class MixedColumnsLikelihood(Likelihood[MixedColumnsConfig]):
 
     The real columns should be of the order of one, for the decoder starts there. The encoder `tabular` is its
     counterpart. Categorical columns hold 0, 1, ..., levels - 1.
+
+    Use it for tables whose columns are of different kinds; columns count by their nats, so that many categorical ones
+    can drown a few real ones.
     """
 
     # the parameters of a column stand in places of their own, not at the column's

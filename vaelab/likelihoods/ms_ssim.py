@@ -37,6 +37,9 @@ class MSSSIMLikelihood(Likelihood[MSSSIMConfig]):
     The multi-scale structural similarity of Wang et al. (2003) as a reconstruction term (Snell et al. 2017). It is not the
     logarithm of a density in x, so that a negative ELBO or an importance-weighted NLL made of it compares with
     nothing but itself; reconstruction errors and samples do. The pictures are a sigmoid of the decoder's output.
+
+    Use it when structure counts for more than exact grey levels, judged by eye; it yields no likelihood, and small
+    pictures allow few scales.
     """
 
     local = False

@@ -48,6 +48,9 @@ class PerceptualLikelihood(Likelihood[PerceptualConfig]):
     its weights a random network is used, whose distances are between pixels and textures and stand for no
     perception. It is not the logarithm of a density in x, so that a negative ELBO or an importance-weighted NLL made of
     it compares with nothing but itself. The pictures are a sigmoid of the decoder's output.
+
+    Use it for natural images with the weights of a trained network, when looks count for more than likelihood; with the
+    random network it is a reconstruction error with texture, not perception.
     """
 
     local = False

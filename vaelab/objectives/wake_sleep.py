@@ -8,6 +8,7 @@ import torch
 from pydantic import PositiveInt
 from torch import nn
 
+from vaelab.errors import BuildError
 from vaelab.inference import posterior_log_prob
 from vaelab.objectives.base import MODEL, Loss, Objective, ObjectiveConfig
 from vaelab.objectives.bounds import INFERENCE, iwae_bound, split_players, terms
@@ -61,6 +62,16 @@ class WakeSleep(Objective[WakeSleepConfig]):
             MODEL: Loss(loss, terms(trace, loss, log_weight)),
             INFERENCE: Loss(inference, {"inference/loss": inference}),
         }
+
+    def check(self, model: VAE, batch: Batch) -> None:
+        with torch.enable_grad():
+            groups = model.infer(batch, pathwise=False).groups
+            if not any(group.log_q.requires_grad for group in groups):
+                raise BuildError(
+                    f"objective 'wake_sleep' trains the inference network by log q of constant draws, which for posterior "
+                    f"'{model.posterior.config.kind}' depends on no parameter. Use the objective 'elbo', or a posterior with a "
+                    "density."
+                )
 
     def players(self, model: VAE) -> dict[str, list[nn.Parameter]]:
         return split_players(model)

@@ -40,7 +40,10 @@ class AdamConfig(_AdamArguments):
 
 @OPTIMISERS.register(AdamConfig)
 class Adam(Optimiser[AdamConfig]):
-    """Adam (Kingma & Ba 2015), torch's fused kernel."""
+    """Adam (Kingma & Ba 2015), torch's fused kernel.
+
+    Use it as the first choice, at a learning rate near 0.001.
+    """
 
     def create(self, parameters: list[nn.Parameter], common: dict[str, Any]) -> torch.optim.Optimizer:
         return torch.optim.Adam(parameters, **common, **self.config.adam(), amsgrad=self.config.amsgrad, fused=True)
@@ -57,7 +60,11 @@ class AdamWConfig(_AdamArguments):
 
 @OPTIMISERS.register(AdamWConfig)
 class AdamW(Optimiser[AdamWConfig]):
-    """Adam with decoupled weight decay (Loshchilov & Hutter 2019), torch's fused kernel."""
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019), torch's fused kernel.
+
+    Use it where weights should be kept small, as with transformers and small data sets; without weight decay it is
+    `adam`.
+    """
 
     def create(self, parameters: list[nn.Parameter], common: dict[str, Any]) -> torch.optim.Optimizer:
         return torch.optim.AdamW(parameters, **common, **self.config.adam(), fused=True)
@@ -71,7 +78,11 @@ class AdamaxConfig(_AdamArguments):
 
 @OPTIMISERS.register(AdamaxConfig)
 class Adamax(Optimiser[AdamaxConfig]):
-    """Adam with the infinity norm (Kingma & Ba 2015, section 7.1), usual for deep hierarchies."""
+    """Adam with the infinity norm (Kingma & Ba 2015, section 7.1), usual for deep hierarchies.
+
+    Use it for deep hierarchies, whose gradients have rare large values; for shallow models it is only slower than
+    `adam`.
+    """
 
     def create(self, parameters: list[nn.Parameter], common: dict[str, Any]) -> torch.optim.Optimizer:
         return torch.optim.Adamax(parameters, **common, **self.config.adam(), foreach=True)
@@ -85,7 +96,10 @@ class RAdamConfig(_AdamArguments):
 
 @OPTIMISERS.register(RAdamConfig)
 class RAdam(Optimiser[RAdamConfig]):
-    """Rectified Adam (Liu et al. 2020)."""
+    """Rectified Adam (Liu et al. 2020).
+
+    Use it where the first steps of `adam` are unstable and no warm-up is wanted.
+    """
 
     def create(self, parameters: list[nn.Parameter], common: dict[str, Any]) -> torch.optim.Optimizer:
         return torch.optim.RAdam(parameters, **common, **self.config.adam(), foreach=True)
@@ -108,7 +122,10 @@ class RMSpropConfig(OptimiserConfig):
 
 @OPTIMISERS.register(RMSpropConfig)
 class RMSprop(Optimiser[RMSpropConfig]):
-    """RMSprop (Tieleman & Hinton 2012)."""
+    """RMSprop (Tieleman & Hinton 2012).
+
+    Use it to reproduce older results; `adam` adds the momentum that it lacks.
+    """
 
     def create(self, parameters: list[nn.Parameter], common: dict[str, Any]) -> torch.optim.Optimizer:
         c = self.config
@@ -129,7 +146,11 @@ class SGDConfig(OptimiserConfig):
 
 @OPTIMISERS.register(SGDConfig)
 class SGD(Optimiser[SGDConfig]):
-    """Stochastic gradient descent, with momentum."""
+    """Stochastic gradient descent, with momentum.
+
+    Use it for experiments on optimisation itself; VAEs mix gradients of very different scale, which one rate does not
+    suit.
+    """
 
     def create(self, parameters: list[nn.Parameter], common: dict[str, Any]) -> torch.optim.Optimizer:
         c = self.config

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar, Literal, TypeVar, cast
 
 from pydantic import Field, PositiveFloat
@@ -15,6 +16,9 @@ from vaelab.types import GroupSpec, Shape, State
 
 # Below it, the distance of two points of the ball is lost in the rounding of single precision.
 _LEAST_SCALE = 1e-3
+
+# times 1 / sqrt(c): how far from the origin a middle point may lie; half of what single precision resolves
+_FARTHEST = 6.0
 
 
 class BallConfig(PosteriorConfig):
@@ -43,15 +47,25 @@ class _BallPosterior(Posterior[C]):
     def group(self, i: int, features: tuple[Tensor, ...], state: State, p: Distribution | None) -> Distribution:
         # the geometry is the prior's, so that the two cannot differ in it
         curvature = cast("OnBall", p).curvature
-        raw = self.heads[0 if self.shared else i](features[0 if self.single_feature else i], state.hidden)
+        raw = self.heads[self.weights[i]](features[0 if self.single_feature else i], state.hidden)
         size = self.specs[i].shape[0]
         direction, share = raw[..., :size], raw[..., size:].sigmoid()
         log_scale = (_LEAST_SCALE + (self.config.largest_scale - _LEAST_SCALE) * share).log()
-        loc = from_tangent(direction.new_zeros(()).expand_as(direction), direction, curvature)
+        loc = from_tangent(direction.new_zeros(()).expand_as(direction), bounded(direction, curvature), curvature)
         if self.form is RiemannianNormal:
             log_scale = log_scale.squeeze(-1)
         q = self.form(loc, log_scale, curvature)
         return q if q.batch_shape == state.batch_shape else q.expand(state.batch_shape)
+
+
+def bounded(u: Tensor, curvature: float) -> Tensor:
+    r"""Tangent vectors `[*, d]` whose length, a distance on the ball, stays below $R = 6/\sqrt c$: $u/\sqrt{1 + \lVert u\rVert^2/R^2}$.
+
+    Single precision resolves distances from the origin up to $12/\sqrt c$. Beyond it all points are one, the gradient of
+    a middle point vanishes, and a posterior that got there in early training would stay.
+    """
+    farthest = _FARTHEST / math.sqrt(curvature)
+    return u / (1 + u.square().sum(-1, keepdim=True) / farthest**2).sqrt()
 
 
 class WrappedNormalConfig(BallConfig):
@@ -64,8 +78,11 @@ class WrappedNormalConfig(BallConfig):
 class WrappedNormalPosterior(_BallPosterior[WrappedNormalConfig]):
     r"""A normal of the tangent space at $\mu(x)$, wrapped around the Poincare ball (Mathieu et al. 2019; Nagano et al. 2019).
 
-    $\mu$ is the image of a head's output under the exponential map at the origin; the scales are one a component. The
-    curvature is the prior's, and the KL is estimated at the sample.
+    $\mu$ is the image of a head's output, held to lengths below $6/\sqrt c$, under the exponential map at the origin; the
+    scales are one a component. The curvature is the prior's, and the KL is estimated at the sample.
+
+    Use it for data with a hierarchy, in few dimensions; for data without one a flat latent of the same size does as
+    well, with a closed KL.
     """
 
     form = WrappedNormal
@@ -82,6 +99,9 @@ class RiemannianNormalPosterior(_BallPosterior[RiemannianNormalConfig]):
     r"""$q(z \mid x) \propto e^{-d(\mu(x), z)^2 / 2\sigma(x)^2}$ on the Poincare ball (Mathieu et al. 2019).
 
     As the wrapped normal, with one scale a datum and the distance of the ball in place of a tangent space's.
+
+    Use it for trees and other hierarchies in few dimensions, as the normal that is natural to the ball's distance; its
+    draws are by rejection, so `wrapped_normal` is faster and rarely worse.
     """
 
     form = RiemannianNormal

@@ -36,6 +36,8 @@ class Posterior(nn.Module, Generic[C]):
 
     multiplicity: ClassVar[int] = 2
     support: ClassVar[Support] = "real"
+    #: Whether some parameters are trained by the penalty of the draws alone, so that some term must take it.
+    trained_by_penalty: bool = False
 
     def __init__(self, config: C, context: BuildContext) -> None:
         super().__init__()

@@ -25,6 +25,9 @@ class BernoulliPosterior(RelaxedPosterior[BernoulliConfig]):
     In training z is a binary concrete draw (Maddison et al. 2017), or its straight-through variant, while the KL is that
     of the bits themselves; in evaluation z is made of bits. See the posterior `categorical` for what follows from that,
     and `RelaxedBits` for the bias of the gradient.
+
+    Use it for binary features or hash codes; its gradient is biased at every temperature above 0, and many bits are
+    needed to hold what a few real numbers hold.
     """
 
     support = "bits"

@@ -26,6 +26,9 @@ class CategoricalPosterior(RelaxedPosterior[CategoricalConfig]):
     the categoricals themselves; in evaluation z is one-hot. So the training loss is no bound, and evaluation reports
     the true ELBO of the discrete model. See `RelaxedOneHot` for the bias of the gradient. Objectives that need
     log q(z) of a draw score a relaxed one by the linear extension of the log-probability.
+
+    Use it for classes and other discrete factors, best with few categories; the relaxed gradient is biased when the
+    temperature is high and noisy when it is low.
     """
 
     support = "one_hot"

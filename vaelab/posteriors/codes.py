@@ -45,7 +45,7 @@ class CodesPosterior(Posterior[C]):
 
     def group(self, i: int, features: tuple[Tensor, ...], state: State, p: Distribution | None) -> Distribution:
         feature = features[0 if self.single_feature else i]
-        z_e = self.heads[0 if self.shared else i](feature, state.hidden)
+        z_e = self.heads[self.weights[i]](feature, state.hidden)
         # the choice is deterministic: where nothing differs between samples, one is computed and shared
         k, positions = z_e.shape[0], z_e.shape[3:]
         chosen, index, penalty = self.quantise(i, rearrange(z_e, "k b d ... -> (k b) (...) d"))

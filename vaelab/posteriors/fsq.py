@@ -46,6 +46,9 @@ class FSQPosterior(CodesPosterior[FSQConfig]):
     By the library vector-quantize-pytorch: the features of a position are projected to one number a level, rounded with a
     straight-through gradient, and projected back to the code's length. There is no code book, no penalty and no code
     that dies; the codes are the $\prod_j L_j$ points of the grid.
+
+    Use it for discrete codes without a code book to keep alive; with few levels it holds less than a learned book of
+    the same size, and the grid is fixed beforehand.
     """
 
     def __init__(self, config: FSQConfig, context: BuildContext) -> None:
@@ -62,7 +65,7 @@ class FSQPosterior(CodesPosterior[FSQConfig]):
                 )
         self.books = nn.ModuleList(
             FSQ(levels=list(config.levels), dim=spec.shape[0], preserve_symmetry=config.symmetric)
-            for spec in (self.specs[:1] if self.shared else self.specs)
+            for spec in self.owners
         )
 
     def quantise(self, i: int, vectors: Tensor) -> tuple[Tensor, Tensor, None]:
@@ -75,4 +78,4 @@ class FSQPosterior(CodesPosterior[FSQConfig]):
         return vectors
 
     def _book(self, i: int) -> Any:
-        return self.books[0 if self.shared else i]
+        return self.books[self.weights[i]]

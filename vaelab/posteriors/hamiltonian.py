@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
-import torch
-from pydantic import Field, PositiveFloat, PositiveInt
-from torch import Tensor, nn
+from torch import Tensor
 
-from vaelab.distributions import DiagonalNormal, Distribution, HamiltonianNormal
-from vaelab.errors import BuildError
-from vaelab.inference import log_joint
-from vaelab.posteriors.base import Posterior, PosteriorConfig
+from vaelab.distributions import Distribution, HamiltonianNormal
+from vaelab.posteriors.dynamics import DynamicsConfig, DynamicsPosterior
 from vaelab.registry import POSTERIORS
-from vaelab.types import BuildContext, State
 
 
-class HamiltonianConfig(PosteriorConfig):
+class HamiltonianConfig(DynamicsConfig):
     """Arguments of the Hamiltonian posterior."""
 
     kind: Literal["hamiltonian"] = "hamiltonian"
-
-    steps: PositiveInt = 3
-    """L, leapfrog steps; each costs a pass of the decoder and its gradient."""
-
-    step_size: PositiveFloat = 0.05
-    """Size of the steps at the start, one a latent component; they are learned."""
-
-    max_step_size: PositiveFloat = 0.25
-    """What they cannot exceed."""
-
-    temper: float = Field(default=0.5, gt=0, lt=1)
-    """The square root of beta_0 at the start; learned. Near 1 the momentum is not tempered."""
 
     @classmethod
     def example(cls) -> HamiltonianConfig:
@@ -40,43 +22,16 @@ class HamiltonianConfig(PosteriorConfig):
 
 
 @POSTERIORS.register(HamiltonianConfig)
-class HamiltonianPosterior(Posterior[HamiltonianConfig]):
+class HamiltonianPosterior(DynamicsPosterior[HamiltonianConfig]):
     r"""A diagonal normal whose draws are moved towards $p(z \mid x)$ by leapfrog steps (Caterini et al. 2018).
 
     The force is $\nabla_z \log p(x, z)$ by the model's own prior and decoder, which it holds outside its parameters. The
     rate is estimated at the draw, with the momentum accounted for; see `vaelab.distributions.HamiltonianNormal`. For one
     latent group.
+
+    Use it to tighten the bound with the model's own gradient; each leapfrog step costs a pass and a gradient of the
+    decoder, in training and in evaluation.
     """
 
-    multiplicity = 2
-
-    def __init__(self, config: HamiltonianConfig, context: BuildContext) -> None:
-        super().__init__(config, context)
-        if len(self.specs) != 1:
-            raise BuildError(
-                f"{context.names['posterior']} needs the joint density of all latents at once, and "
-                f"{context.names['prior']} has {len(self.specs)} groups. Use a prior with one."
-            )
-        if config.step_size >= config.max_step_size:
-            raise BuildError(
-                f"{context.names['posterior']}: step_size {config.step_size} is not below max_step_size "
-                f"{config.max_step_size}. Lower the one or raise the other."
-            )
-        self.context = context
-        share = config.step_size / config.max_step_size
-        self.raw_step_size = nn.Parameter(torch.full(self.specs[0].shape, math.log(share / (1 - share))))
-        self.raw_temper = nn.Parameter(torch.tensor(math.log(config.temper / (1 - config.temper))))
-
-    def group(self, i: int, features: tuple[Tensor, ...], state: State, p: Distribution | None) -> Distribution:
-        if p is None:
-            raise BuildError(
-                f"{self.context.names['posterior']} depends on the prior, and {self.context.names['prior']} is made of "
-                "posteriors. Replace one of the two."
-            )
-        spec = self.specs[0]
-        loc, log_variance = self.heads[0](features[0], state.hidden).chunk(2, dim=2)
-        base = DiagonalNormal.from_log_scale(loc, 0.5 * log_variance, len(spec.shape)).expand(state.batch_shape)
-        model = self.context.model
-        step_size = self.config.max_step_size * self.raw_step_size.sigmoid()
-        root_temper = self.raw_temper.sigmoid().expand(spec.shape)
-        return HamiltonianNormal(base, lambda z: log_joint(model, state, z), step_size, root_temper, self.config.steps)
+    def moved(self, dynamics: HamiltonianNormal, feature: Tensor) -> Distribution:
+        return dynamics

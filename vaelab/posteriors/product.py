@@ -34,6 +34,9 @@ class ProductPosterior(Posterior[Any]):
 
     With a normal and a categorical part it is JointVAE's (Dupont 2018, section 3.2). It goes with the prior `product`,
     and with a hierarchy whose groups want different families.
+
+    Use it where latent groups are of different kinds, such as one class and some real numbers; the discrete part is
+    easily ignored unless a capacity or labels call for it.
     """
 
     def __init__(self, config: ProductConfig, context: BuildContext) -> None:
@@ -41,8 +44,9 @@ class ProductPosterior(Posterior[Any]):
         self.config = config
         specs, shapes = context.latent.groups, context.feature_shapes
         prior, encoder = context.names["prior"], context.names["encoder"]
-        if len(config.parts) != len(specs) or context.latent.shared:
-            steps = " that share one posterior" if context.latent.shared else ""
+        shared = len(set(context.latent.weights)) < len(specs)
+        if len(config.parts) != len(specs) or shared:
+            steps = " that share one posterior" if shared else ""
             raise BuildError(
                 f"posterior 'product' has {len(config.parts)} parts and {prior} has {len(specs)} latent groups{steps}. "
                 "Name one part a group, of a prior such as 'product'."

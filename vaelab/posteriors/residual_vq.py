@@ -48,6 +48,9 @@ class ResidualVQPosterior(CodesPosterior[ResidualVQConfig]):
     Zeghidour et al. (2022, section III-C), by the library vector-quantize-pytorch. With $\hat z_q$ the sum of the first q
     codes the penalty is $\beta \sum_q \lVert z_e - \mathrm{sg}[\hat z_q] \rVert^2$ (Lee et al. 2022, equation 7), summed
     over the datum, in nats. To the prior a position has one code out of $C^Q$, with index $\sum_q k_q C^{q-1}$.
+
+    Use it where one code book would have to be too large: Q books of C codes make C^Q; codes of later books are used
+    unevenly, so watch `latent_usage`.
     """
 
     def __init__(self, config: ResidualVQConfig, context: BuildContext) -> None:
@@ -60,13 +63,13 @@ class ResidualVQPosterior(CodesPosterior[ResidualVQConfig]):
             ResidualVQ(
                 dim=spec.shape[0],
                 num_quantizers=config.quantisers,
-                codebook_size=size,
+                codebook_size=self._size(spec.codes or 0, context),
                 decay=config.decay,
                 commitment_weight=0.0,  # the penalty is computed below: the library's is one mean over the batch
                 threshold_ema_dead_code=config.threshold_dead or 0,
                 rotation_trick=False,  # the gradient is the paper's, straight through
             )
-            for spec, size in zip(self.specs[:1] if self.shared else self.specs, self.sizes, strict=False)
+            for spec in self.owners
         )
 
     def _size(self, codes: int, context: BuildContext) -> int:
@@ -103,4 +106,4 @@ class ResidualVQPosterior(CodesPosterior[ResidualVQConfig]):
         return vectors.detach()
 
     def _book(self, i: int) -> Any:
-        return self.books[0 if self.shared else i]
+        return self.books[self.weights[i]]

@@ -51,6 +51,9 @@ class SemiAmortisedPosterior(Posterior[SemiAmortisedConfig]):
     Kim et al. (2018, algorithm 1), with $\lambda = (\mu, \log\sigma)$. The expectation is taken over noise vectors that are
     drawn once, when the model is built, and not anew: so the posterior is a function of x, and its density is what the
     rate and importance weights take it to be. For one latent group.
+
+    Use it where the encoder lags behind the decoder, as with strong decoders that drive it into collapse; each
+    refinement step costs a pass through the decoder and its gradient.
     """
 
     multiplicity = 2

@@ -48,6 +48,10 @@ class VonMisesFisherPosterior(_SphericalPosterior[VonMisesFisherConfig]):
     r"""$q(z \mid x) \propto e^{\kappa(x)\,\mu(x)^\top z}$ on the unit sphere, the S-VAE (Davidson et al. 2018).
 
     With the uniform prior its KL is closed and depends on $\kappa$ alone.
+
+    Use it for directions as latents and against collapse, as the rate with a fixed concentration cannot vanish; it
+    needs rejection sampling and Bessel functions, and above about 20 dimensions it did not beat the normal in its
+    paper.
     """
 
     def distribution(self, parameters: Tensor, spec: GroupSpec) -> VonMisesFisher:
@@ -65,6 +69,9 @@ class PowerSphericalPosterior(_SphericalPosterior[PowerSphericalConfig]):
     r"""$q(z \mid x) \propto (1 + \mu(x)^\top z)^{\kappa(x)}$ on the unit sphere (De Cao & Aziz 2020).
 
     Much like von Mises-Fisher, and drawn without rejections and without Bessel functions.
+
+    Use it for directions as latents, in place of `von_mises_fisher` where sampling speed or numerical safety counts; in
+    high dimension a sphere holds little more than a normal does.
     """
 
     def distribution(self, parameters: Tensor, spec: GroupSpec) -> PowerSpherical:

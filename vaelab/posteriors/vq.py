@@ -44,6 +44,9 @@ class VQPosterior(CodesPosterior[VQConfig]):
     penalty is $\beta \lVert z_e - \mathrm{sg}[e] \rVert^2$, with the codebook loss
     $\lVert \mathrm{sg}[z_e] - e \rVert^2$ where they are learned (equation 3), summed over the datum, in nats. The
     paper averages over the N positions: a `commitment` of weight 1/N does that.
+
+    Use it for sharp reconstructions and for a strong prior over codes afterwards; codes may die, there is no density of
+    z, and samples need a second model such as the sampler `codes`.
     """
 
     def __init__(self, config: VQConfig, context: BuildContext) -> None:
@@ -51,7 +54,7 @@ class VQPosterior(CodesPosterior[VQConfig]):
         from vector_quantize_pytorch import VectorQuantize
 
         super().__init__(config, context)
-        learned = config.codebook == "gradient"
+        learned = self.trained_by_penalty = config.codebook == "gradient"
         self.books = nn.ModuleList(
             VectorQuantize(
                 dim=spec.shape[0],
@@ -64,7 +67,7 @@ class VQPosterior(CodesPosterior[VQConfig]):
                 threshold_ema_dead_code=0 if learned else config.threshold_dead or 0,
                 rotation_trick=False,  # the gradient is the paper's, straight through
             )
-            for spec in (self.specs[:1] if self.shared else self.specs)
+            for spec in self.owners
         )
 
     def quantise(self, i: int, vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -87,4 +90,4 @@ class VQPosterior(CodesPosterior[VQConfig]):
         return book
 
     def _book(self, i: int) -> Any:
-        return self.books[0 if self.shared else i]
+        return self.books[self.weights[i]]

@@ -46,6 +46,9 @@ class AutoregressiveCodesPrior(Prior[AutoregressiveCodesConfig]):
     It takes the place of the PixelCNN that van den Oord et al. (2017, section 3.3) fit to the codes of a trained VQ-VAE.
     Its cross-entropy is the model's KL term, and as indices carry no gradient, encoder and codes are trained as under a
     uniform prior: the result is a VQ-VAE that can sample from the first epoch on. Give the term `kl` a weight above 0.
+
+    Use it to sample from a VQ-VAE without a second training run; drawing takes one step a position, and a strong prior
+    fitted afterwards to fixed codes may still be better.
     """
 
     def __init__(self, config: AutoregressiveCodesConfig, context: BuildContext) -> None:

@@ -31,7 +31,11 @@ class BernoulliConfig(ComponentConfig):
 
 @PRIORS.register(BernoulliConfig)
 class BernoulliPrior(Prior[BernoulliConfig]):
-    r"""$p(z) = \prod_d \mathrm{Bernoulli}(z_d; \pi_d)$, fair coins unless it is learned (Maddison et al. 2017)."""
+    r"""$p(z) = \prod_d \mathrm{Bernoulli}(z_d; \pi_d)$, fair coins unless it is learned (Maddison et al. 2017).
+
+    Use it with the posterior `bernoulli` for binary codes; its bits are independent, so that samples are only as good
+    as the aggregate posterior is factorised.
+    """
 
     def __init__(self, config: BernoulliConfig, context: BuildContext) -> None:
         super().__init__(config, context)

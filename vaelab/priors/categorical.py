@@ -38,6 +38,9 @@ class CategoricalPrior(Prior[CategoricalConfig]):
     r"""$p(z) = \prod_n \mathrm{Cat}(z_n; \pi_n)$, uniform unless it is learned.
 
     Latents are one-hot vectors, `[K, B, N, C]` (Jang et al. 2017). The uniform prior's nats are at most $N\log C$.
+
+    Use it with the posterior `categorical`; make it learned where classes are not equally frequent, at the risk that
+    unused classes die out.
     """
 
     def __init__(self, config: CategoricalConfig, context: BuildContext) -> None:

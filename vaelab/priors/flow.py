@@ -46,6 +46,9 @@ class FlowPrior(FlatPrior[FlowPriorConfig]):
     An autoregressive flow as the prior of a VAE (Chen et al. 2017, section 3.2). Scoring a latent takes one pass of each
     step's masked network, drawing one takes as many as the latent has components. The order of components turns round from
     one step to the next.
+
+    Use it where samples from a standard normal are poor since the aggregate posterior does not match it; an
+    autoregressive flow draws one component at a time, and it makes overfitting easier.
     """  # noqa: E501  a summary is one paragraph
 
     def __init__(self, config: FlowPriorConfig, context: BuildContext) -> None:

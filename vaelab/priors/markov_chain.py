@@ -41,6 +41,9 @@ class MarkovChain(Prior[MarkovChainConfig]):
     The gated transition of the deep Markov model (Krishnan et al. 2017, section 5): the mean is a gated sum of a linear
     map, the identity at the start, and an MLP. Time steps are latent groups that share one posterior head, which sees
     $z_{t-1}$. The decoder receives all steps, `[K, B, T, dim]`.
+
+    Use it for sequences whose state carries over from step to step; long memory has to go through the latent, where a
+    `vrnn` has a deterministic path for it.
     """
 
     def __init__(self, config: MarkovChainConfig, context: BuildContext) -> None:

@@ -38,6 +38,9 @@ class MixturePrior(FlatPrior[MixtureConfig]):
     r"""$p(z) = \sum_c \pi_c\, \mathcal{N}(\mu_c, \operatorname{diag}\sigma_c^2)$ with everything learned.
 
     The multi-modal prior compared by Tomczak & Welling (2018, section 3.1) under the name MoG.
+
+    Use it for clustered latents at little cost; components may die or coincide, and `vamp` starts from data where this
+    one starts from noise.
     """
 
     def __init__(self, config: MixtureConfig, context: BuildContext) -> None:

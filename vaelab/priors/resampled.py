@@ -61,6 +61,9 @@ class ResampledPrior(Prior[ResampledConfig]):
     the gradient of the current estimate (their section 3.2 and appendix); their use of posterior samples in it is left
     out. In evaluation Z comes from many proposals drawn with a seed of their own, so that it is the same at each
     call: its relative standard error is below $\sqrt{(1-Z)/(ZS)}$, about 1 % at Z = 0.1, and enters log p(z) as such.
+
+    Use it to see how far a fixed simple prior is from the aggregate posterior, at little cost in parameters; drawing
+    rejects many proposals, and its normaliser is an estimate.
     """
 
     def __init__(self, config: ResampledConfig, context: BuildContext) -> None:

@@ -27,7 +27,11 @@ class StandardNormalConfig(ComponentConfig):
 
 @PRIORS.register(StandardNormalConfig)
 class StandardNormalPrior(FlatPrior[StandardNormalConfig]):
-    r"""$p(z) = \mathcal{N}(0, I)$ (Kingma & Welling 2014)."""
+    r"""$p(z) = \mathcal{N}(0, I)$ (Kingma & Welling 2014).
+
+    Use it as the first choice, and where latents should be smooth to move in; it over-regularises when the data fall
+    into clusters, and holes in the aggregate posterior give poor samples.
+    """
 
     def __init__(self, config: StandardNormalConfig, context: BuildContext) -> None:
         super().__init__(config, context)

@@ -15,7 +15,7 @@ from vaelab.nets import Activation, Head, connect
 from vaelab.nets.residual import ResidualLayers, shrink_last, soft_clamp
 from vaelab.priors.base import LatentShape, Prior, as_shape
 from vaelab.registry import PRIORS, ComponentConfig, default
-from vaelab.types import BuildContext, GroupSpec, LatentSpec, Shape, State
+from vaelab.types import Batch, BuildContext, GroupSpec, LatentSpec, Shape, State
 
 
 class Repeated(BaseModel):
@@ -44,7 +44,8 @@ class TopDownConfig(ComponentConfig):
     kind: Literal["top_down"] = "top_down"
 
     top: Annotated[ComponentConfig, PRIORS] = default("standard_normal")
-    """Prior of the first group: any prior with one group."""
+    """Prior of the first group: any prior with one group. What it reads out starts the top-down features, so that the
+    condition in the readout of `conditional` reaches every group and the decoder."""
 
     groups: tuple[Groups, ...] = Field((20,), min_length=1)
     """Shapes of the groups below it, in the order in which they are drawn: lengths of vectors, or [C, H, W] of maps. Several
@@ -79,6 +80,9 @@ class TopDown(Prior[TopDownConfig]):
     With the residual path it is the decoder of Child (2021): $h \leftarrow h + f(h)$ at one
     resolution, the last weights of each f and of each merge times $1/\sqrt{N}$ for N groups, a learned constant that $z_0$ is
     added to, and prior heads that start near $\mathcal{N}(0, I)$. Log-scales are held in (-5, 5) as in NVAE.
+
+    Use it for images whose detail one latent vector cannot hold; the top groups tend to be ignored, so train with
+    warm-up or free bits and look at the rate of each group.
     """
 
     def __init__(self, config: TopDownConfig, context: BuildContext) -> None:
@@ -102,7 +106,7 @@ class TopDown(Prior[TopDownConfig]):
         )
         self.readout_shape = features[-1]
         # transitions[i] leads from the features that hold z_i to those that group i + 1 sees
-        sources = [shapes[0], *features[:-1]]
+        sources = [self.top.readout_shape, *features[:-1]]
         small = 1 / math.sqrt(len(shapes))
 
         def transition(source: Shape, target: Shape) -> nn.Module:
@@ -122,6 +126,11 @@ class TopDown(Prior[TopDownConfig]):
                 shrink_last(head, 0.1)
                 shrink_last(merge, small)
 
+    def initial(
+        self, batch_shape: tuple[int, int], condition: Tensor | None = None, data: Batch | None = None
+    ) -> State:
+        return self.top.initial(batch_shape, condition, data)
+
     def group(self, i: int, state: State) -> Distribution:
         if i == 0:
             return self.top.group(0, state)
@@ -131,8 +140,9 @@ class TopDown(Prior[TopDownConfig]):
         return DiagonalNormal.from_log_scale(loc, log_scale, len(self.latent.groups[i].shape))
 
     def advance(self, i: int, state: State, z: Tensor) -> State:
-        hidden = z
-        if i > 0:
+        if i == 0:
+            hidden = self.top.readout(state.advanced(z))
+        else:
             assert state.hidden is not None
             hidden = state.hidden + self.merges[i - 1](z)
         if i < len(self.transitions):

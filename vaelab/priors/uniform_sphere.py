@@ -28,7 +28,11 @@ class UniformSphereConfig(ComponentConfig):
 
 @PRIORS.register(UniformSphereConfig)
 class UniformSpherePrior(FlatPrior[UniformSphereConfig]):
-    r"""Every direction alike, $p(z) = \frac{\Gamma(d/2)}{2\pi^{d/2}}$ on the unit sphere (Davidson et al. 2018)."""
+    r"""Every direction alike, $p(z) = \frac{\Gamma(d/2)}{2\pi^{d/2}}$ on the unit sphere (Davidson et al. 2018).
+
+    Use it for directions and cosine similarity as latent geometry; it has no centre to collapse to, and no scale to
+    tell strong evidence from weak.
+    """
 
     def __init__(self, config: UniformSphereConfig, context: BuildContext) -> None:
         super().__init__(config, context)

@@ -36,6 +36,9 @@ class VampPrior(FlatPrior[VampPriorConfig]):
 
     Tomczak & Welling (2018, equation 9). It uses the model's own encoder and posterior, which it holds outside its
     parameters. Pseudo-inputs of data in [0, 1] are kept there by a clamp, as in the authors' code.
+
+    Use it for clustered data and against inactive units, in place of a fixed prior; every loss encodes all
+    pseudo-inputs, which is the cost, and it can overfit small data sets.
     """
 
     def __init__(self, config: VampPriorConfig, context: BuildContext) -> None:

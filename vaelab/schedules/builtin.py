@@ -24,7 +24,10 @@ class ConstantConfig(ComponentConfig):
 
 @SCHEDULES.register(ConstantConfig)
 class Constant(Schedule[ConstantConfig]):
-    """The same value at each step. A bare number in the JSON means this."""
+    """The same value at each step. A bare number in the JSON means this.
+
+    Use it by writing the number alone.
+    """
 
     constant = True
 
@@ -46,7 +49,11 @@ class LinearConfig(SpanConfig):
 
 @SCHEDULES.register(LinearConfig)
 class Linear(Schedule[LinearConfig]):
-    """A straight line from `start` to `end`, then `end`: the KL warm-up of Sønderby et al. (2016)."""
+    """A straight line from `start` to `end`, then `end`: the KL warm-up of Sønderby et al. (2016).
+
+    Use it for the warm-up of the KL, the most common remedy against collapse; too short a ramp does nothing, and one as
+    long as the run trains no bound.
+    """
 
     def __call__(self, context: StepContext) -> float:
         c = self.config
@@ -71,7 +78,10 @@ class CosineConfig(SpanConfig):
 
 @SCHEDULES.register(CosineConfig)
 class Cosine(Schedule[CosineConfig]):
-    """Half a cosine from `start` to `end`, with a warm-up (Loshchilov & Hutter 2017, without restarts)."""
+    """Half a cosine from `start` to `end`, with a warm-up (Loshchilov & Hutter 2017, without restarts).
+
+    Use it for the learning rate of a run of known length; a run that is cut short has not seen its small rates.
+    """
 
     def __call__(self, context: StepContext) -> float:
         c = self.config
@@ -96,7 +106,10 @@ class ExponentialConfig(SpanConfig):
 
 @SCHEDULES.register(ExponentialConfig)
 class Exponential(Schedule[ExponentialConfig]):
-    """Exponential decay, `start * factor ** (step / span)`."""
+    """Exponential decay, `start * factor ** (step / span)`.
+
+    Use it for temperatures and learning rates that should fall by a factor; it never reaches zero.
+    """
 
     def __call__(self, context: StepContext) -> float:
         return self.config.start * self.config.factor ** (context.step / self.config.span(context))
@@ -127,7 +140,10 @@ class PiecewiseConfig(ComponentConfig):
 
 @SCHEDULES.register(PiecewiseConfig)
 class Piecewise(Schedule[PiecewiseConfig]):
-    """Constant pieces, such as the decay over 3^i epochs of Burda et al. (2016)."""
+    """Constant pieces, such as the decay over 3^i epochs of Burda et al. (2016).
+
+    Use it to reproduce schedules of papers step by step; elsewhere `cosine` has fewer numbers to choose.
+    """
 
     def __call__(self, context: StepContext) -> float:
         unit = context.steps_per_epoch if self.config.unit == "epochs" else 1
@@ -155,7 +171,11 @@ class CyclicalConfig(SpanConfig):
 
 @SCHEDULES.register(CyclicalConfig)
 class Cyclical(Schedule[CyclicalConfig]):
-    """A linear ramp that starts anew each cycle (Fu et al. 2019)."""
+    """A linear ramp that starts anew each cycle (Fu et al. 2019).
+
+    Use it for the weight of the KL against collapse, so that each cycle starts from latents that are in use; the last
+    cycle should end at weight 1 and stay there for a while.
+    """
 
     def __call__(self, context: StepContext) -> float:
         c = self.config
@@ -183,7 +203,10 @@ class SigmoidConfig(SpanConfig):
 
 @SCHEDULES.register(SigmoidConfig)
 class Sigmoid(Schedule[SigmoidConfig]):
-    """A logistic curve centred on the middle of the span (Bowman et al. 2016)."""
+    """A logistic curve centred on the middle of the span (Bowman et al. 2016).
+
+    Use it as a warm-up with a gentle start and end; next to `linear` it has one number more and seldom another result.
+    """
 
     def __call__(self, context: StepContext) -> float:
         c = self.config
