@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vaelab.build import build_model
     from vaelab.config import Experiment, load_experiment, parse_experiment
+    from vaelab.ensembles import Ensemble, ensemble
     from vaelab.errors import VaelabError
     from vaelab.experiment import evaluate_run, resume, train
     from vaelab.model import VAE
@@ -19,10 +20,12 @@ __version__ = "0.1.0"
 
 __all__ = [
     "VAE",
+    "Ensemble",
     "Experiment",
     "Run",
     "VaelabError",
     "build_model",
+    "ensemble",
     "evaluate_run",
     "load_experiment",
     "load_run",
@@ -33,10 +36,12 @@ __all__ = [
 
 _HOMES = {
     "VAE": "model",
+    "Ensemble": "ensembles",
     "Experiment": "config",
     "Run": "runs",
     "VaelabError": "errors",
     "build_model": "build",
+    "ensemble": "ensembles",
     "evaluate_run": "experiment",
     "load_experiment": "config",
     "load_run": "runs",

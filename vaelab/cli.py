@@ -14,6 +14,17 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.markup import escape
 
+from vaelab import cli_sampling, cli_sweep
+from vaelab.cli_options import (
+    DeviceOption,
+    OutOption,
+    PluginOption,
+    RunArgument,
+    SeedOption,
+    SetOption,
+    complete_experiments,
+    complete_runs,
+)
 from vaelab.errors import ConfigError, VaelabError
 
 if TYPE_CHECKING:
@@ -31,33 +42,6 @@ console = Console()
 errors = Console(stderr=True)
 
 
-def _runs(incomplete: str) -> list[str]:
-    """Completion: the runs under runs/."""
-    found = [str(path.parent) for path in Path("runs").glob("*/*/config.json")]
-    return [run for run in sorted(found) if run.startswith(incomplete)]
-
-
-def _experiments(incomplete: str) -> list[str]:
-    """Completion: the experiments under experiments/, and any JSON."""
-    found = {*Path("experiments").rglob("*.json"), *Path().glob(f"{incomplete}*.json")}
-    return [str(path) for path in sorted(found) if str(path).startswith(incomplete)]
-
-
-RunArgument = Annotated[
-    str,
-    typer.Argument(help="A run's directory, or the name of an experiment for its newest run.", autocompletion=_runs),
-]
-ExperimentArgument = Annotated[Path, typer.Argument(help="An experiment's JSON file.", autocompletion=_experiments)]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="PATH=VALUE", help="Set a value, such as training.epochs=3. May be repeated."),
-]
-DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps or auto.")]
-OutOption = Annotated[Path | None, typer.Option(help="Folder for the pictures; by default in the run.")]
-SeedOption = Annotated[int, typer.Option(min=0, help="Of every draw.")]
-PluginOption = Annotated[list[str] | None, typer.Option("--plugin", help="A module that registers components.")]
-
-
 @app.callback()
 def _options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
@@ -68,11 +52,11 @@ def _options(
 @app.command()
 def run(
     experiment: Annotated[
-        Path | None, typer.Argument(help="An experiment's JSON file.", autocompletion=_experiments)
+        Path | None, typer.Argument(help="An experiment's JSON file.", autocompletion=complete_experiments)
     ] = None,
     set_: SetOption = None,
     resume: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Go on with a run that was stopped.", autocompletion=_runs)
+        str | None, typer.Option(metavar="RUN", help="Go on with a run that was stopped.", autocompletion=complete_runs)
     ] = None,
     device: DeviceOption = None,
     out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
@@ -147,34 +131,8 @@ def evaluate(
     console.print(table(evaluation.to_json()))
 
 
-@app.command()
-def sample(
-    run: RunArgument,
-    num: Annotated[int, typer.Option(min=1, max=100_000, help="How many pictures (of each digit).")] = 8,
-    digit: Annotated[
-        str | None, typer.Option(help="Vary an example of this label instead of drawing from the prior; or 'all'.")
-    ] = None,
-    sampler: Annotated[
-        str, typer.Option(help="Where latents come from; `vaelab list sampler` names the kinds.")
-    ] = "prior",
-    temperature: Annotated[float, typer.Option(help="Of the latents; 1 is the model itself.")] = 1.0,
-    seed: SeedOption = 0,
-    out: OutOption = None,
-    device: DeviceOption = None,
-) -> None:
-    """Draw pictures from the prior, or around an example of each digit."""
-    from vaelab.generation import around_examples, from_sampler
-    from vaelab.runs import load_run
-
-    loaded = load_run(run, device or "auto")
-    folder = out or loaded.path / "samples"
-    if digit is None:
-        written = from_sampler(loaded, num, folder, sampler=sampler, temperature=temperature, seed=seed)
-    else:
-        written = around_examples(loaded, digit, num, folder, seed=seed)
-    console.print(
-        f"{len(written)} pictures in {folder}, {written[-1].name} shows them together", highlight=False, soft_wrap=True
-    )
+cli_sampling.register(app, lambda: console)
+cli_sweep.register(app, lambda: console)
 
 
 @app.command()
@@ -266,7 +224,9 @@ def show(
 
 @app.command()
 def validate(
-    experiments: Annotated[list[Path], typer.Argument(help="Experiments' JSON files.", autocompletion=_experiments)],
+    experiments: Annotated[
+        list[Path], typer.Argument(help="Experiments' JSON files.", autocompletion=complete_experiments)
+    ],
     set_: SetOption = None,
 ) -> None:
     """Check experiments and build their models, reading no data."""

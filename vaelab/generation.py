@@ -1,24 +1,56 @@
-"""Pictures from a run: from the prior, or around an example of a label."""
+"""Pictures from a run: from a sampler, or around an example of a label."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor
+from torch.nn import functional as F
 
 from vaelab.errors import ConfigError, DataError
 from vaelab.evaluation.images import grid, save_png
-from vaelab.metrics import seeded
-from vaelab.registry import SAMPLERS
+from vaelab.evaluation.tables import written
+from vaelab.metrics import Value, seeded
+from vaelab.reading import apply_overrides
+from vaelab.registry import SAMPLERS, ComponentConfig
 from vaelab.runs import Run
 from vaelab.samplers import Sampler
+from vaelab.slots import describe
 from vaelab.types import Batch, Split
 
 
+def sampler_config(kind: str, settings: Iterable[str] = ()) -> ComponentConfig:
+    """The config of a sampler from the command line.
+
+    Args:
+        kind: such as `gmm`.
+        settings: `"components=20"`, read as `--set` reads those of an experiment.
+
+    Raises:
+        ConfigError: there is no such sampler, or a setting is wrong; the message names the key.
+    """
+    config = SAMPLERS[kind].config
+    content = apply_overrides({"kind": kind}, settings)
+    try:
+        return config.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(describe(error, f"--sampler {kind}", content, config)) from error
+
+
 def from_sampler(
-    run: Run, number: int, folder: Path, *, sampler: str = "prior", temperature: float = 1.0, seed: int = 0
+    run: Run,
+    number: int,
+    folder: Path,
+    *,
+    sampler: ComponentConfig | str = "prior",
+    temperature: float = 1.0,
+    condition: str | None = None,
+    seed: int = 0,
+    report: Callable[[str], None] | None = None,
 ) -> list[Path]:
     """Draw z from a sampler, write E[x | z] as `sample_0.png`, ... and `sample_grid.png` (last in the list).
 
@@ -26,26 +58,60 @@ def from_sampler(
         run: whose model is used.
         number: how many.
         folder: where they go.
-        sampler: kind of the sampler; `prior` is the model's own.
+        sampler: its config, or its kind; `prior` is the model's own.
         temperature: of the latents.
-        seed: of the draws.
+        condition: the label that a conditional model is given; drawn for each picture where None.
+        seed: of the draws. What is fitted depends on the sampler's own seed alone.
+        report: told what was fitted.
 
     Raises:
-        ConfigError: there is no such sampler, or it has no such temperature.
+        ConfigError: there is no such sampler, label or temperature.
+        BuildError: the model's latents are not what the sampler is for.
         DataError: the data are no images.
     """
     _require_images(run)
     if not temperature > 0:
         raise ConfigError(f"--temperature must be positive, not {temperature}")
+    given = _one_hot(run, condition) if condition is not None else None
+    config = sampler_config(sampler) if isinstance(sampler, str) else sampler
+    source: Sampler[Any] = SAMPLERS.build(config)
     with seeded(seed), torch.no_grad():
-        source: Sampler[Any] = SAMPLERS.build(SAMPLERS[sampler].config.model_validate({}))
         source.fit(run.model, lambda: run.data)
+        if report and source.values:
+            report(f"fitted '{config.kind}': " + ", ".join(_said(*item) for item in source.values.items()))
+
+        def draw(count: int) -> Tensor:
+            rows = None if given is None else given.expand(count, -1)
+            return source.sample(count, temperature, rows).mean
+
         try:
-            chunks = [source.sample(min(1000, number - done), temperature).mean for done in range(0, number, 1000)]
+            chunks = [draw(min(1000, number - done)) for done in range(0, number, 1000)]
         except ValueError as error:
             raise ConfigError(f"--temperature {temperature}: {error}") from error
         pictures = torch.cat(chunks).cpu()
     return _write(pictures, folder, [f"sample_{i}" for i in range(number)], "sample_grid")
+
+
+def _said(name: str, value: Value) -> str:
+    return " ".join([name.replace("_", " "), written(value), value.unit]).rstrip()
+
+
+def _one_hot(run: Run, label: str) -> Tensor:
+    """A label as the condition of one datum, `[1, C]`.
+
+    Raises:
+        ConfigError: the model is not conditioned on labels, or there is no such label.
+    """
+    shape = run.model.data.condition_shape
+    if shape is None or run.model.data.condition_values != "one_hot":
+        raise ConfigError(
+            '--condition needs a model that is conditioned on labels, and this one is not. Train it with "condition": '
+            '"label" in the data, or leave --condition out.'
+        )
+    classes = shape[0]
+    if not (label.isdecimal() and int(label) < classes):
+        raise ConfigError(f"--condition {label}: the labels are 0 to {classes - 1}")
+    return F.one_hot(torch.tensor([int(label)]), classes).float().to(run.model.device)
 
 
 def around_examples(run: Run, label: str, number: int, folder: Path, *, seed: int = 0) -> list[Path]:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
 from vaelab.metrics.base import EvaluationContext, Metric, Value, averaged
-from vaelab.metrics.passes import chunks, has_density
+from vaelab.metrics.passes import chunks, has_density, log_weight_sums
 from vaelab.model import VAE
 from vaelab.registry import METRICS, ComponentConfig
-from vaelab.types import Batch, Split
+from vaelab.types import Split
 
 
 class ImportanceNLLConfig(ComponentConfig):
@@ -46,6 +45,9 @@ class ImportanceNLL(Metric[ImportanceNLLConfig]):
     weights are bounded (Burda et al. 2016, theorem 1). So the name states K: `nll_is128`. Beside it stands the mean
     effective sample size $(\sum w)^2 / \sum w^2$, between 1 and K, `ess_is128`; where it is near 1, the bound is loose.
     Nothing where the posterior has no density.
+
+    Use it to compare models by likelihood, with K of at least some hundreds; it overestimates the NLL, the more the
+    poorer the posterior, so look at the effective sample size beside it.
     """
 
     def evaluate(self, model: VAE, split: Split, context: EvaluationContext) -> dict[str, Value]:
@@ -56,22 +58,10 @@ class ImportanceNLL(Metric[ImportanceNLLConfig]):
         ess: list[Tensor] = []
         for whole in context.limited(self.config.limit).batches(split):
             for batch, counts in chunks(model, whole, samples, self.config.max_elements):
-                first, second = self._log_sums(model, batch, counts)
+                first, second, _ = log_weight_sums(model, batch, counts)
                 nll.append(math.log(samples) - first)
                 ess.append((2 * first - second).exp())
         return {
             f"nll_is{samples}": averaged(nll, better="lower"),
             f"ess_is{samples}": averaged(ess, unit="samples", better="higher"),
         }
-
-    @staticmethod
-    def _log_sums(model: VAE, batch: Batch, counts: list[int]) -> tuple[Tensor, Tensor]:
-        r"""$\log\sum w$ and $\log\sum w^2$, each `[B]`, of samples that are never held together."""
-        first = torch.full((len(batch),), -math.inf, dtype=torch.float64)
-        second = first.clone()
-        for count in counts:
-            # float64 on the CPU: thousands of terms are added, and not every accelerator has float64
-            log_weight = model.infer(batch, count).log_weight.cpu().double()
-            first = torch.logaddexp(first, log_weight.logsumexp(0))
-            second = torch.logaddexp(second, (2 * log_weight).logsumexp(0))
-        return first, second

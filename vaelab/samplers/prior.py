@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+from torch import Tensor
+
 from vaelab.inference import Generation
 from vaelab.model import VAE
 from vaelab.registry import SAMPLERS, ComponentConfig
@@ -20,10 +22,16 @@ class PriorSamplerConfig(ComponentConfig):
 
 @SAMPLERS.register(PriorSamplerConfig)
 class PriorSampler(Sampler[PriorSamplerConfig]):
-    """Ancestral sampling, $z_i \\sim p(z_i \\mid z_{<i})$ group by group, then $p(x \\mid z)$. Nothing is fitted."""
+    """Ancestral sampling, $z_i \\sim p(z_i \\mid z_{<i})$ group by group, then $p(x \\mid z)$. Nothing is fitted.
+
+    The temperature is that of each group's prior.
+
+    Use it as the first choice, as it is what the bound is about; for a deterministic posterior or uniform codes it
+    draws noise.
+    """
 
     def fit(self, model: VAE, data: Callable[[], DataSplits]) -> None:
         self.model = model
 
-    def sample(self, number: int, temperature: float = 1.0) -> Generation:
-        return self.model.generate(number, temperature)
+    def sample(self, number: int, temperature: float = 1.0, condition: Tensor | None = None) -> Generation:
+        return self.model.generate(number, temperature, condition=condition)

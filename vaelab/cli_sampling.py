@@ -1,0 +1,101 @@
+"""The commands that draw new data: `sample` and `ensemble`. Heavy modules are imported where they are needed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from vaelab.cli_options import DeviceOption, OutOption, RunArgument, RunsArgument, SeedOption
+from vaelab.errors import ConfigError
+
+
+def register(app: typer.Typer, console: Callable[[], Console]) -> None:
+    """Add the commands to the command line.
+
+    Args:
+        app: the command line.
+        console: where they print.
+    """
+
+    @app.command()
+    def sample(
+        run: RunArgument,
+        num: Annotated[int, typer.Option(min=1, max=100_000, help="How many pictures (of each digit).")] = 8,
+        digit: Annotated[
+            str | None, typer.Option(help="Vary an example of this label instead of drawing from the prior; or 'all'.")
+        ] = None,
+        sampler: Annotated[
+            str, typer.Option(metavar="KIND", help="Where latents come from; `vaelab list sampler` names the kinds.")
+        ] = "prior",
+        set_: Annotated[
+            list[str] | None,
+            typer.Option("--set", metavar="KEY=VALUE", help="Set a value of the sampler, such as components=20."),
+        ] = None,
+        temperature: Annotated[float, typer.Option(help="Of the latents; 1 is the model itself.")] = 1.0,
+        condition: Annotated[
+            str | None, typer.Option(metavar="LABEL", help="What a conditional model is given; drawn where left out.")
+        ] = None,
+        seed: SeedOption = 0,
+        out: OutOption = None,
+        device: DeviceOption = None,
+    ) -> None:
+        """Draw pictures from the prior or from a density fitted to the latents, or around an example of each digit."""
+        from vaelab.generation import around_examples, from_sampler, sampler_config
+        from vaelab.runs import load_run
+
+        if digit is not None and (sampler != "prior" or set_ or condition is not None):
+            raise ConfigError(
+                "--digit varies an example and draws from no sampler: leave out --sampler, --set and --condition"
+            )
+        config = sampler_config(sampler, set_ or ())
+
+        loaded = load_run(run, device or "auto")
+        folder = out or loaded.path / "samples"
+        if digit is None:
+            written = from_sampler(
+                loaded,
+                num,
+                folder,
+                sampler=config,
+                temperature=temperature,
+                condition=condition,
+                seed=seed,
+                report=lambda text: console().print(text, highlight=False, markup=False, soft_wrap=True),
+            )
+        else:
+            written = around_examples(loaded, digit, num, folder, seed=seed)
+        console().print(
+            f"{len(written)} pictures in {folder}, {written[-1].name} shows them together",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    @app.command()
+    def ensemble(
+        runs: RunsArgument,
+        weights: Annotated[str, typer.Option(help="uniform, or fitted to the validation data by EM.")] = "uniform",
+        samples: Annotated[int, typer.Option(min=1, help="Importance samples a datum and member.")] = 128,
+        limit: Annotated[int | None, typer.Option(min=1, help="Use the first so many data of each split.")] = None,
+        num: Annotated[int, typer.Option(min=1, max=10_000, help="Pictures drawn from the mixture.")] = 64,
+        seed: SeedOption = 0,
+        out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("ensemble"),
+        json_: Annotated[bool, typer.Option("--json", help="Print ensemble.json in place of a table.")] = False,
+        device: DeviceOption = None,
+    ) -> None:
+        """Evaluate several runs as one density, their mixture."""
+        from vaelab.ensembles import ensemble as combine
+
+        mixture = combine(runs, weights=weights, samples=samples, limit=limit, seed=seed, device=device or "auto")
+        written = mixture.write(out, pictures=num)
+        if json_:
+            sys.stdout.write(json.dumps(mixture.to_json(), indent=2) + "\n")
+            return
+        console().print(mixture.table())
+        for path in written:
+            console().print(str(path), highlight=False, markup=False, soft_wrap=True)
