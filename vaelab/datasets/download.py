@@ -16,6 +16,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vaelab.files import sha256
+
 #: Seconds to wait for a connection and for each piece of an answer.
 TIMEOUT = 4.0
 
@@ -26,11 +28,19 @@ class DownloadError(Exception):
 
 @dataclass(frozen=True)
 class Remote:
-    """A file, its MD5 checksum and the addresses it can be had from."""
+    """A file, its checksums and the addresses it can be had from.
+
+    Attributes:
+        name: of the file.
+        md5: its MD5, or None where only the other checksum is known.
+        urls: where it can be had.
+        sha256: the beginning of its SHA-256, or empty.
+    """
 
     name: str
-    md5: str
+    md5: str | None
     urls: tuple[str, ...]
+    sha256: str = ""
 
 
 def download(files: Sequence[Remote], folder: Path) -> None:
@@ -70,13 +80,16 @@ def _download_one(file: Remote, folder: Path, reached: set[str]) -> None:
             continue
         try:
             download_url(url, str(folder), filename=file.name, md5=file.md5)
-            return
+            if sha256(folder / file.name).startswith(file.sha256):
+                return
+            (folder / file.name).unlink()
+            answers.append(f"{url}: its SHA-256 does not begin with {file.sha256}")
         except (OSError, RuntimeError, ValueError, http.client.HTTPException) as error:
             said = str(error) or type(error).__name__
             (folder / file.name).unlink(missing_ok=True)
             # what torchvision says of a wrong checksum could also mean that there is no file
             wrong = "corrupted" in said
-            answers.append(f"{url}: {'its MD5 is not ' + file.md5 if wrong else said}")
+            answers.append(f"{url}: {f'its MD5 is not {file.md5}' if wrong else said}")
     raise DownloadError("; ".join(answers) or f"no address is known for {file.name}")
 
 

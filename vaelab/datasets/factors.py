@@ -47,8 +47,8 @@ class FactorDataset(Dataset[C], Generic[C]):
 
     With `held_out` the test asks for combinations that training lacks, though it has each value (compositional
     generalisation, Schott et al. 2022); without, a seeded permutation decides. With `correlated` a training datum with
-    values $a, b \in [0, 1]$ of the two factors is kept with probability $e^{-(a-b)^2/2\sigma^2}$ (Traeuble et al. 2021,
-    equation 1, with $\sigma$ in units of the range). Each split is in random order, so that its first data are a sample.
+    values $a, b \in [0, 1]$ of the two factors is kept with probability $e^{-(a-b)^2/2\sigma^2}$ (Träuble et al.
+    2021, with $\sigma$ in units of the range). Each split is in random order, so that its first data are a sample.
     """
 
     #: The factor that is the label, where it is one of the grid's.

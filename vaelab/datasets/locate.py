@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from vaelab.datasets.download import DownloadError
+from vaelab.datasets.download import DownloadError, Remote, download
 from vaelab.errors import DataError
 
 Place = Literal["data.root", "VAELAB_DATA", "cache", "download"]
@@ -79,6 +79,32 @@ def locate(
             f'Set VAELAB_DATA or "root" of the data set to a folder that holds {layout}{remedy}.'
         ) from error
     return Located(cache, "download")
+
+
+def cached_file(what: str, file: Remote, folder: str) -> Path:
+    """A single published file, such as the weights of a network; downloaded into the cache where it is missing.
+
+    Args:
+        what: it is, for messages.
+        file: its name, addresses and checksums.
+        folder: below each of the places that are searched.
+
+    Raises:
+        MissingDataError: it is nowhere and could not be downloaded.
+    """
+    candidates = [place.root / folder / file.name for place in places(None)]
+    for path in candidates:
+        if path.is_file():
+            return path
+    try:
+        download([file], candidates[-1].parent)
+    except DownloadError as error:
+        listed = "\n".join(f"  {path}" for path in candidates)
+        raise MissingDataError(
+            f"{what} were not found; searched\n{listed}\nand they could not be downloaded: {error}\n"
+            f"Get the file on a machine with a network and put it at one of these places."
+        ) from error
+    return candidates[-1]
 
 
 def not_downloaded(page: str) -> Callable[[Path], None]:

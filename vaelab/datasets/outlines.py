@@ -23,7 +23,7 @@ def square(x: Tensor, y: Tensor) -> Tensor:
 def ellipse(x: Tensor, y: Tensor) -> Tensor:
     r"""Signed distance, to first order around the edge, to an ellipse with semi-axes 1 and 1/2.
 
-    $f / \lVert\nabla f\rVert$ of $f = x^2 + 4y^2 - 1$; the sign is exact, and so is the value on the axes to second order.
+    $f / \lVert\nabla f\rVert$ of $f = x^2 + 4y^2 - 1$; the sign is exact.
     """
     return (x.square() + 4 * y.square() - 1) / (2 * torch.hypot(x, 4 * y)).clamp_min(1e-6)
 
