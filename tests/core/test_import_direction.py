@@ -38,11 +38,12 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("training",),
     # data sets may be made of runs, and samplers train models
     ("datasets", "runs"),
-    ("samplers",),
+    ("samplers", "extractors"),
     ("figures",),
     ("evaluation",),
     ("experiment", "catalogue", "generation", "ensembles"),
-    ("cli", "cli_options", "cli_sampling", "__main__", "__init__"),
+    ("sweep",),
+    ("cli", "cli_options", "cli_sampling", "cli_sweep", "__main__", "__init__"),
 )
 
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
@@ -50,7 +51,7 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 #: Packages whose modules register components.
 FAMILIES = {
     "encoders", "posteriors", "priors", "decoders", "likelihoods", "divergences", "objectives",
-    "datasets", "schedules", "optimisers", "metrics", "figures", "samplers", "trackers",
+    "datasets", "schedules", "optimisers", "metrics", "figures", "samplers", "extractors", "trackers",
 }  # fmt: skip
 
 
