@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vaelab.experiment import evaluate_run, resume, train
     from vaelab.model import VAE
     from vaelab.runs import Run, load_run
+    from vaelab.sweep import load_sweep, run_sweep
 
 __version__ = "0.1.0"
 
@@ -29,8 +30,10 @@ __all__ = [
     "evaluate_run",
     "load_experiment",
     "load_run",
+    "load_sweep",
     "parse_experiment",
     "resume",
+    "run_sweep",
     "train",
 ]
 
@@ -45,8 +48,10 @@ _HOMES = {
     "evaluate_run": "experiment",
     "load_experiment": "config",
     "load_run": "runs",
+    "load_sweep": "sweep",
     "parse_experiment": "config",
     "resume": "experiment",
+    "run_sweep": "sweep",
     "train": "experiment",
 }
 

@@ -6,7 +6,7 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,6 +37,7 @@ def train(
     *,
     device: str | None = None,
     console: Console | None = None,
+    trackers: Sequence[Tracker[Any]] = (),
 ) -> Run:
     """Train, evaluate and picture an experiment.
 
@@ -45,6 +46,7 @@ def train(
         out: folder of the runs.
         device: in place of the experiment's.
         console: where progress is shown; silent where None.
+        trackers: told of each line, beside those that the experiment names. One may raise `StoppedError`.
 
     Returns:
         The run, whose directory holds everything.
@@ -59,16 +61,23 @@ def train(
     prepared = _Prepared(experiment, where)
     data = load_data(experiment, where)
     directory = RunDirectory.create(Path(out), experiment)
-    return _execute(directory, prepared, data, console or Console(quiet=True), resumed=False)
+    return _execute(directory, prepared, data, console or Console(quiet=True), trackers, resumed=False)
 
 
-def resume(path: str | Path, *, device: str | None = None, console: Console | None = None) -> Run:
+def resume(
+    path: str | Path,
+    *,
+    device: str | None = None,
+    console: Console | None = None,
+    trackers: Sequence[Tracker[Any]] = (),
+) -> Run:
     """Go on with a run that was stopped. It ends with the same bits as one never stopped.
 
     Args:
         path: of the run, or its name.
         device: in place of the experiment's.
         console: as in `train`.
+        trackers: as in `train`.
 
     Raises:
         RunError: there is no such run, or its checkpoint is damaged.
@@ -77,7 +86,7 @@ def resume(path: str | Path, *, device: str | None = None, console: Console | No
     where = resolve_device(device or run.experiment.device)
     prepared = _Prepared(run.experiment, where)
     data = load_data(run.experiment, where, run.directory.read_manifest().get("data"))
-    return _execute(run.directory, prepared, data, console or Console(quiet=True), resumed=True)
+    return _execute(run.directory, prepared, data, console or Console(quiet=True), trackers, resumed=True)
 
 
 def evaluate_run(run: Run, *, split: str = "test") -> Evaluation:
@@ -131,7 +140,15 @@ class _Reporter:
             self.progress.note(f"  {line['split']} after epoch {line['epoch']:g}: {text}")
 
 
-def _execute(directory: RunDirectory, prepared: _Prepared, data: Any, console: Console, *, resumed: bool) -> Run:
+def _execute(
+    directory: RunDirectory,
+    prepared: _Prepared,
+    data: Any,
+    console: Console,
+    more_trackers: Sequence[Tracker[Any]],
+    *,
+    resumed: bool,
+) -> Run:
     experiment, device = prepared.experiment, prepared.device
     console.print(f"run {directory.path}", highlight=False, markup=False, soft_wrap=True)
     started = time.perf_counter()
@@ -149,7 +166,7 @@ def _execute(directory: RunDirectory, prepared: _Prepared, data: Any, console: C
             **environment(device),
         )
         stack.enter_context(_status(directory, before, started, device))
-        trackers: list[Tracker[Any]] = [TRACKERS.build(config) for config in experiment.trackers]
+        trackers: list[Tracker[Any]] = [*(TRACKERS.build(config) for config in experiment.trackers), *more_trackers]
         info = RunInfo(
             experiment.name, directory.path.name, directory.path, experiment.model_dump(mode="json"), resumed
         )

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,15 +80,15 @@ def test_interrupted(undisturbed: Results, tmp_path: Path):
 def test_a_worker_that_was_taken_for_dead_leaves_its_run_to_others(
     undisturbed: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    look, lost = Watch.print, []
+    look, lost = Watch.log, []
 
-    def lose_once(self: Watch, *objects: Any, **settings: Any) -> None:
+    def lose_once(self: Watch, line: Mapping[str, Any]) -> None:
         if self.job.trial.number == 1 and self.directory.history() and not lost:
             lost.append(self.directory.path)
             self.job.claim.lost = True
-        look(self, *objects, **settings)
+        look(self, line)
 
-    monkeypatch.setattr(Watch, "print", lose_once)
+    monkeypatch.setattr(Watch, "log", lose_once)
     results = run_sweep(SWEEP, tmp_path)
     assert len(lost) == 1
     assert values(results) == values(undisturbed)

@@ -56,15 +56,15 @@ def _die(moment: str, trial: int) -> None:
     from vaelab.sweep import study, watch
 
     if moment in ("training", "interrupt"):
-        look = watch.Watch.print
+        look = watch.Watch.log
 
-        def die_in_training(self: Any, *objects: Any, **settings: Any) -> None:
-            look(self, *objects, **settings)
+        def die_in_training(self: Any, told: Any) -> None:
+            look(self, told)
             seen = [line for line in self.directory.history() if line["split"] == "validation"]
             if self.job.trial.number == trial and len(seen) == 2:
                 _kill(signal.SIGINT if moment == "interrupt" else signal.SIGKILL)
 
-        watch.Watch.print = die_in_training  # type: ignore[method-assign]
+        watch.Watch.log = die_in_training  # type: ignore[method-assign]
     elif moment == "proposed":
         claim = study.Study._claim
 

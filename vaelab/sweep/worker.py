@@ -125,10 +125,10 @@ class _Worker:
         except ConfigError as error:
             return {"error": str(error)}
         outcome: Outcome = {"run": str(directory.path.relative_to(self.study.folder))}
-        watch = Watch(self.study, job, directory)
+        watch = Watch(self.study, job)
         try:
             if directory.read_manifest().get("status") != "finished":
-                resume(directory.path, device=self.device, console=watch)
+                resume(directory.path, device=self.device, trackers=(watch,))
         except StoppedError as error:
             if watch.pruned:
                 return {**outcome, "pruned": True, "value": watch.value}
