@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from vaelab.errors import ConfigError
@@ -62,7 +63,7 @@ def docstring(entry: Entry) -> str:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, ComponentConfig):
+    if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
 

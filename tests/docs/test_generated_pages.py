@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from docs.blocks import DOCS, ROOT
+from vaelab.catalogue import docstring
 from vaelab.registry import FAMILIES, ComponentConfig
 
 pytest.importorskip("latex2mathml", reason="the documentation's extra is not installed")
@@ -68,6 +70,14 @@ def test_formulas_become_mathml(hooks: dict[str, Any]):
     assert "arithmatex" not in made
     with pytest.raises(ValueError, match="nosuchcommand"):
         hooks["mathml"](r"\nosuchcommand x", block=False)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_formulas_of_a_family_become_mathml(family: str, hooks: dict[str, Any]):
+    for entry in FAMILIES[family]:
+        text = re.sub(r"``?[^`]*``?", "", docstring(entry))
+        for block, inline in re.findall(r"\$\$(.+?)\$\$|\$([^$]+)\$", text, re.S):
+            assert "<math" in hooks["mathml"](block or inline, block=bool(block)), (entry.kind, block or inline)
 
 
 def test_nav_holds_each_family(hooks: dict[str, Any]):

@@ -150,7 +150,9 @@ def test_what_comes_before_a_traversed_group_stays(tiny_splits, monkeypatch):
     model, context = made("hierarchy", tiny_splits)
     seen = []
     generate = model.generate
-    monkeypatch.setattr(model, "generate", lambda n, fixed, condition=None: seen.append(dict(fixed)) or generate(n, fixed=fixed))
+    monkeypatch.setattr(
+        model, "generate", lambda n, fixed, condition=None: seen.append(dict(fixed)) or generate(n, fixed=fixed)
+    )
     drawn(Traversals(TraversalsConfig(group=1, units=2, steps=3, data=20)), model, context)
     assert all(torch.equal(fixed[0], seen[0][0]) for fixed in seen)
     seen.clear()
@@ -173,7 +175,9 @@ def test_the_plane_is_laid_out_by_quantiles(tiny_splits, monkeypatch):
     model, context = made("plane", tiny_splits)
     seen = []
     generate = model.generate
-    monkeypatch.setattr(model, "generate", lambda n, fixed, condition=None: seen.append(fixed[0]) or generate(n, fixed=fixed))
+    monkeypatch.setattr(
+        model, "generate", lambda n, fixed, condition=None: seen.append(fixed[0]) or generate(n, fixed=fixed)
+    )
     drawn(Manifold(ManifoldConfig(size=3)), model, context)
     z = seen[0].reshape(3, 3, 2)
     third = 0.96742157  # the normal quantile of 5/6

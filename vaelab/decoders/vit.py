@@ -13,30 +13,18 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from vaelab.decoders.base import Decoder
 from vaelab.errors import BuildError
 from vaelab.nets import fold
-from vaelab.nets.transformer import transformer
-from vaelab.registry import DECODERS, ComponentConfig
+from vaelab.nets.transformer import TransformerConfig, transformer
+from vaelab.registry import DECODERS
 from vaelab.types import BuildContext, numel, require_image
 
 
-class ViTConfig(ComponentConfig):
+class ViTConfig(TransformerConfig):
     """Arguments of the vision transformer."""
 
     kind: Literal["vit"] = "vit"
 
     patch: PositiveInt = 4
     """Height and width of a patch; both sides of the images must be multiples."""
-
-    width: PositiveInt = 64
-    """Length of a token."""
-
-    depth: PositiveInt = 4
-    """Transformer blocks."""
-
-    heads: PositiveInt = 4
-    """Attention heads; they must divide the width."""
-
-    expansion: PositiveInt = 2
-    """How many times wider the hidden layer of each block is."""
 
     @classmethod
     def example(cls) -> ViTConfig:
@@ -68,7 +56,7 @@ class ViT(Decoder[ViTConfig]):
         patches = self.rows * self.columns
         self.embed = nn.Linear(numel(context.readout_shape), patches * config.width)
         self.position = nn.Parameter(0.02 * torch.randn(patches, config.width))
-        self.blocks = transformer("decoder", config.width, config.heads, config.depth, config.expansion)
+        self.blocks = transformer("decoder", config)
         self.pixels = nn.Linear(config.width, channels * config.patch**2)
 
     def _decode(self, code: Tensor) -> Tensor:

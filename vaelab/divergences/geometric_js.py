@@ -31,11 +31,12 @@ class GeometricJSConfig(DivergenceConfig):
 
 @DIVERGENCES.register(GeometricJSConfig)
 class GeometricJS(Divergence[GeometricJSConfig]):
-    r"""$\mathrm{JS}^{G_\alpha}(q \,\|\, p) = (1-\alpha)\,\mathrm{KL}(q \,\|\, G_\alpha) + \alpha\,\mathrm{KL}(p \,\|\, G_\alpha)$, $G_\alpha \propto q^{1-\alpha} p^{\alpha}$.
+    r"""The Jensen-Shannon divergence by a geometric mean, $(1-\alpha)\,\mathrm{KL}(q \,\|\, G) + \alpha\,\mathrm{KL}(p \,\|\, G)$.
 
-    Deasy et al. (2020, section 3): between normals $G_\alpha$ is a normal whose precision is
+    $G \propto q^{1-\alpha} p^{\alpha}$ stands between posterior and prior.
+    Deasy et al. (2020, section 3): between normals $G$ is a normal whose precision is
     $(1-\alpha)\sigma_q^{-2} + \alpha\sigma_p^{-2}$, so all is in closed form. `dual` is
-    $(1-\alpha)\,\mathrm{KL}(G_\alpha \,\|\, q) + \alpha\,\mathrm{KL}(G_\alpha \,\|\, p)$. A symmetric, bounded-below
+    $(1-\alpha)\,\mathrm{KL}(G \,\|\, q) + \alpha\,\mathrm{KL}(G \,\|\, p)$. A symmetric, bounded-below
     stand-in for the KL; the loss is then no bound on the likelihood. Diagonal normal posterior and prior, every latent group.
 
     Use it where the KL's asymmetry harms, as a softer penalty of posteriors far from the prior; with it the objective

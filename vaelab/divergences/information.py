@@ -52,13 +52,14 @@ class _OfAggregate(Divergence[C]):
 class MutualInformation(_OfAggregate[MutualInformationConfig]):
     r"""The information that latents carry about their datum, $I(x; z) = \mathbb E[\log q(z \mid x) - \log q(z)]$.
 
-    The first half of the rate, $\mathbb E_x \mathrm{KL}(q(z \mid x) \,\|\, p(z)) = I(x; z) + \mathrm{KL}(q(z) \,\|\, p(z))$ (Hoffman & Johnson
-    2016). Beside `kl` with weight 1, the weight $-\alpha$ takes $\alpha$ of it back: InfoVAE's first hyperparameter (Zhao
-    et al. 2019, equation 6), an answer to posterior collapse. A minibatch of B data can show no more than about log N nats
-    (`weighted`: log B N); `stratified` is unbiased for q(z), not for its logarithm.
+    The first half of the rate (Hoffman & Johnson 2016),
+    $\mathbb E_x \mathrm{KL}(q(z \mid x) \,\|\, p(z)) = I(x; z) + \mathrm{KL}(q(z) \,\|\, p(z))$. Beside `kl` with weight 1, the
+    weight $-\alpha$ takes $\alpha$ of it back: InfoVAE's first hyperparameter (Zhao et al. 2019, equation 6). With N training
+    data no estimate exceeds $\log N$ (`weighted`, which is biased: $\log BN$ with a batch of B); `stratified` is unbiased for
+    $q(z)$, not for its logarithm.
 
-    Use it with a negative weight beside `kl` against collapse; the estimate cannot exceed the logarithm of the batch
-    size, and the sum is no bound.
+    Use it with a negative weight beside `kl` against posterior collapse, or with a positive one to limit what latents
+    tell of their datum; the loss is then no bound on the likelihood.
     """
 
     def forward(self, trace: Trace, context: StepContext) -> Tensor:

@@ -12,30 +12,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vaelab.encoders.base import Encoder
-from vaelab.nets.transformer import transformer
-from vaelab.registry import ENCODERS, ComponentConfig
+from vaelab.nets.transformer import TransformerConfig, transformer
+from vaelab.registry import ENCODERS
 from vaelab.types import BuildContext, require_image
 
 
-class ViTConfig(ComponentConfig):
+class ViTConfig(TransformerConfig):
     """Arguments of the vision transformer."""
 
     kind: Literal["vit"] = "vit"
 
     patch: PositiveInt = 4
     """Height and width of a patch. Images whose sides are no multiples are padded with zeros, below and to the right."""
-
-    width: PositiveInt = 64
-    """Length of a token."""
-
-    depth: PositiveInt = 4
-    """Transformer blocks."""
-
-    heads: PositiveInt = 4
-    """Attention heads; they must divide the width."""
-
-    expansion: PositiveInt = 2
-    """How many times wider the hidden layer of each block is."""
 
     pooling: Literal["class_token", "mean"] = "class_token"
     """The feature: what a token of its own has gathered, or the mean over the patches."""
@@ -66,7 +54,7 @@ class ViT(Encoder[ViTConfig]):
         self.embed = nn.Linear(channels * config.patch**2, config.width)
         self.class_token = nn.Parameter(0.02 * torch.randn(config.width)) if token else None
         self.position = nn.Parameter(0.02 * torch.randn(rows * columns + token, config.width))
-        self.blocks = transformer("encoder", config.width, config.heads, config.depth, config.expansion)
+        self.blocks = transformer("encoder", config)
         self.feature_shapes = ((config.width,),)
 
     def patches(self, x: Tensor) -> Tensor:

@@ -58,6 +58,7 @@ class Evaluation:
                     "stderr": _finite(value.stderr),
                     "unit": value.unit,
                     "better": value.better,
+                    **({} if value.extractor is None else {"extractor": value.extractor}),
                 }
                 for name, value in self.values.items()
             },
@@ -69,7 +70,9 @@ class Evaluation:
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """The inverse of `to_json`; null becomes NaN."""
         values = {
-            name: Value(math.nan if v["value"] is None else v["value"], v["stderr"], v["unit"], v["better"])
+            name: Value(
+                math.nan if v["value"] is None else v["value"], v["stderr"], v["unit"], v["better"], v.get("extractor")
+            )
             for name, v in content["values"].items()
         }
         return cls(
@@ -106,7 +109,7 @@ def evaluate(model: VAE, data: DataSplits, config: EvaluationConfig, *, split: s
     chosen = splits[split]
     if chosen is None:
         raise DataError(f"there is nothing to evaluate on: the data have no {split} split")
-    context = EvaluationContext(config.batch_size, config.seed)
+    context = EvaluationContext(config.batch_size, config.seed, data=data)
     values = measure(config.metrics, model, chosen, context)
     metrics = tuple(metric.model_dump(mode="json") for metric in config.metrics)
     return Evaluation(values, split, len(chosen), config.seed, config.batch_size, data.provenance, metrics)

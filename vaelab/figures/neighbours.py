@@ -77,17 +77,15 @@ class Neighbours(Figure[NeighboursConfig]):
         test = pick(model, context.data.test, 10 * config.number).x
         train = context.data.train
         number = len(train) if config.limit is None else min(config.limit, len(train))
-        distance, rows = nearest(extractor, torch.cat([samples, test]), train, config.neighbours, number)
+        distance, _, found = nearest(extractor, torch.cat([samples, test]), train, config.neighbours, number)
         distance, own = distance.cpu(), distance[: len(samples), 0].cpu()
-        shown = [
-            [sample, *train.fetch(found.cpu()).x] for sample, found in zip(samples, rows[: len(samples)], strict=True)
-        ]
+        shown = [[sample, *beside] for sample, beside in zip(samples, found[: len(samples)], strict=True)]
         kind = "" if config.sampler.kind == "prior" else f" ({config.sampler.kind})"
         title = (
             f"Samples{kind} and their nearest training data by {config.extractor.kind}\n"
             f"median distance: samples {float(own.median()):.3g}, test data {float(distance[len(samples) :, 0].median()):.3g}"
         )
-        columns = ["sample", *(str(k + 1) for k in range(rows.shape[1]))]
+        columns = ["sample", *(str(k + 1) for k in range(found.shape[1]))]
         labels = Labels(title, [f"{float(d):.3g}" for d in own], columns, y="distance of the nearest")
         picture = sheet(shown, model.data, labels, context)
         end = [
@@ -100,7 +98,7 @@ class Neighbours(Figure[NeighboursConfig]):
 
 def nearest(
     extractor: Extractor[Any], pictures: Tensor, split: Split, neighbours: int, number: int
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """The data nearest to each of N pictures.
 
     Args:
@@ -111,18 +109,27 @@ def nearest(
         number: look at the first so many data.
 
     Returns:
-        Distances `[N, neighbours]`, ascending, and the positions of the data.
+        Distances `[N, neighbours]`, ascending, the positions of the data, and the data as they were compared,
+        `[N, neighbours, C, H, W]`: where they are binarised anew at each look, they are not the same twice.
     """
     features = extractor(pictures).features
+    each = torch.arange(len(features), device=features.device).unsqueeze(1)
     best = features.new_empty(len(features), 0)
     rows = torch.empty(len(features), 0, dtype=torch.int64, device=features.device)
+    kept = pictures.new_empty(len(features), 0, *pictures.shape[1:])
     done = 0
     for batch in split.batches(torch.arange(number), _BATCH):
-        other = extractor(batch.x.to(features.device)).features
-        here = done + torch.arange(len(other), device=features.device).expand(len(features), -1)
-        best = torch.cat([best, torch.cdist(features, other, compute_mode="donot_use_mm_for_euclid_dist")], 1)
-        rows = torch.cat([rows, here], 1)
-        best, order = best.topk(min(neighbours, best.shape[1]), largest=False)
-        rows = rows.gather(1, order)
-        done += len(other)
-    return best, rows
+        x = batch.x.to(features.device)
+        # not by a matrix product, whose rounding would make a copy look like none
+        distance = torch.cdist(features, extractor(x).features, compute_mode="donot_use_mm_for_euclid_dist")
+        before = best.shape[1]
+        best, order = torch.cat([best, distance], 1).topk(min(neighbours, before + len(x)), largest=False)
+        found, fresh = x[(order - before).clamp_min(0)], order >= before
+        here = done + order - before
+        if before:
+            old = order.clamp_max(before - 1)
+            here = torch.where(fresh, here, rows[each, old])
+            found = torch.where(fresh[..., None, None, None], found, kept[each, old])
+        rows, kept = here, found
+        done += len(x)
+    return best, rows, kept

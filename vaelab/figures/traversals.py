@@ -90,9 +90,7 @@ class Traversals(Figure[TraversalsConfig]):
         name = f"traversals_group_{group}" if model.depth > 1 else "traversals"
         return {} if picture is None else {name: picture}
 
-    def _decode(
-        self, model: VAE, like: Batch, base: list[Tensor], unit: int, level: Tensor, seed: int
-    ) -> Tensor:
+    def _decode(self, model: VAE, like: Batch, base: list[Tensor], unit: int, level: Tensor, seed: int) -> Tensor:
         group = self.config.group
         z = base[group].clone()
         z[0, unit] += level - z[0, unit].mean()

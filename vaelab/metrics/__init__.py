@@ -1,7 +1,8 @@
 """Metrics: numbers about a trained model."""
 
 from vaelab.metrics.base import EvaluationContext, Metric, Value, averaged, measure, seeded
-from vaelab.metrics.passes import LatentMoments, latent_moments, offered
+from vaelab.metrics.generated import pictures_of
+from vaelab.metrics.passes import LatentMoments, chunks, has_density, latent_moments, log_weight_sums, offered
 
 __all__ = [
     "EvaluationContext",
@@ -9,8 +10,12 @@ __all__ = [
     "Metric",
     "Value",
     "averaged",
+    "chunks",
+    "has_density",
     "latent_moments",
+    "log_weight_sums",
     "measure",
     "offered",
+    "pictures_of",
     "seeded",
 ]

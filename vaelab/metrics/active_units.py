@@ -42,6 +42,9 @@ class ActiveUnits(Metric[ActiveUnitsConfig]):
     number of a group; in a map each position counts. In a hierarchy $\mathbb{E}[z_i \mid x]$ averages over draws of
     the groups above, as the definition says, and not over their means; see `latent_moments`. Groups of codes have no
     such variance and are left out; `latent_usage` counts their codes.
+
+    Use it to see collapse unit by unit; the threshold is a convention, and units of codes and maps are better told by
+    `latent_usage`.
     """
 
     def evaluate(self, model: VAE, split: Split, context: EvaluationContext) -> dict[str, Value]:

@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from vaelab.errors import ConfigError, DataError
 from vaelab.model import VAE
 from vaelab.registry import METRICS, ComponentConfig
-from vaelab.types import Batch, Split
+from vaelab.types import Batch, DataSplits, Split
 
 Better = Literal["lower", "higher"]
 
@@ -29,12 +29,15 @@ class Value:
         stderr: standard error of its mean over the data, or None where it is no mean.
         unit: `nats` unless it says otherwise; empty for a pure number.
         better: which direction is better, or None where neither is.
+        extractor: of the features that it rests on, with the beginning of its checksum, or None where there are none. Values
+            by different extractors do not compare.
     """
 
     value: float
     stderr: float | None = None
     unit: str = "nats"
     better: Better | None = None
+    extractor: str | None = None
 
 
 def averaged(terms: Iterable[Tensor], unit: str = "nats", better: Better | None = None) -> Value:
@@ -60,11 +63,15 @@ class EvaluationContext:
         batch_size: data a pass.
         seed: of every draw.
         limit: use the first so many data only, or all where None.
+        data: the whole data set, for samplers that are fitted to its training data.
+        memory: what metrics of one evaluation share, such as generated pictures, by a key of theirs.
     """
 
     batch_size: int = 500
     seed: int = 0
     limit: int | None = None
+    data: DataSplits | None = None
+    memory: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def batches(self, split: Split) -> Iterator[Batch]:
         """The split in its own order, once."""
@@ -74,7 +81,7 @@ class EvaluationContext:
     def limited(self, limit: int | None) -> EvaluationContext:
         """The same context, restricted to the first `limit` data as well."""
         limits = [number for number in (self.limit, limit) if number is not None]
-        return EvaluationContext(self.batch_size, self.seed, min(limits) if limits else None)
+        return replace(self, limit=min(limits) if limits else None)
 
 
 C = TypeVar("C", bound=ComponentConfig)
@@ -106,6 +113,7 @@ def measure(
     if len(split) == 0:
         raise DataError("there is nothing to evaluate on: the split is empty")
     split = split.to(model.device)
+    context = replace(context, memory={})  # nothing of another model or split may be found there
     values: dict[str, Value] = {}
     for config in metrics:
         metric: Metric[Any] = METRICS.build(config)

@@ -41,6 +41,9 @@ class LatentUsage(Metric[LatentUsageConfig]):
     \operatorname{Var}[z_u]$ that x determines, which does not depend on the scale of z. Groups of codes:
     `codes_used`, how many of the codes occur, and `code_perplexity`, $\exp H$ of their frequencies over data and
     positions, at most the number of codes (van den Oord et al. 2017).
+
+    Use it for codes and for hierarchies, to see which groups and codes are in use; it says nothing about what they
+    mean.
     """
 
     def evaluate(self, model: VAE, split: Split, context: EvaluationContext) -> dict[str, Value]:

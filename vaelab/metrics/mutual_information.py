@@ -42,6 +42,9 @@ class MutualInformation(Metric[MutualInformationConfig]):
     that N is too small. `aggregate_kl` is what is left of the rate, $\mathrm{KL}(q(z) \,\|\, p(z))$ (Hoffman &
     Johnson 2016, equation 3). Later groups depend on earlier ones and have no such mixture; a group of codes has no
     density and yields nothing, as does a posterior that cannot score every point.
+
+    Use it to tell a rate that carries information from one that is mere mismatch with the prior; it is limited by the
+    logarithm of the number of data used.
     """
 
     def evaluate(self, model: VAE, split: Split, context: EvaluationContext) -> dict[str, Value]:

@@ -34,6 +34,9 @@ class NegativeElbo(Metric[NegativeElboConfig]):
 
     Kingma & Welling (2014, equation 3). In nats a datum, whatever weights the training gave the two; the rate also by
     group where there are several. The distortion alone where the posterior has no density.
+
+    Use it for what training minimises, split into distortion and rate; to rank models of different posteriors take
+    `importance_nll`.
     """
 
     def evaluate(self, model: VAE, split: Split, context: EvaluationContext) -> dict[str, Value]:

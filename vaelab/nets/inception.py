@@ -54,7 +54,7 @@ class _E(_OwnPooling, InceptionE):  # type: ignore[misc]
     pass
 
 
-def inception_2015() -> nn.Module:
+def inception_2015() -> Any:
     """Inception v3 as Szegedy et al. published it on 2015-12-05, of which FID is a function; without weights.
 
     It differs from torchvision's in three points: averages of pooling branches leave out the padding, the last block's

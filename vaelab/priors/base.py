@@ -40,7 +40,9 @@ class Prior(nn.Module, Generic[C]):
         super().__init__()
         self.config = config
 
-    def initial(self, batch_shape: tuple[int, int], condition: Tensor | None = None, data: Batch | None = None) -> State:
+    def initial(
+        self, batch_shape: tuple[int, int], condition: Tensor | None = None, data: Batch | None = None
+    ) -> State:
         """The state before the first group; `data` are given in `infer` and None in `generate`."""
         return State(batch_shape, condition=condition, data=data)
 

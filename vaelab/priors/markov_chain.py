@@ -59,7 +59,9 @@ class MarkovChain(Prior[MarkovChainConfig]):
         nn.init.zeros_(self.linear.bias)
         self.log_scale = nn.Linear(config.dim, config.dim)
 
-    def initial(self, batch_shape: tuple[int, int], condition: Tensor | None = None, data: Batch | None = None) -> State:
+    def initial(
+        self, batch_shape: tuple[int, int], condition: Tensor | None = None, data: Batch | None = None
+    ) -> State:
         return State(batch_shape, hidden=self.start.expand(*batch_shape, -1), condition=condition, data=data)
 
     def group(self, i: int, state: State) -> DiagonalNormal:
