@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 
-from core.models import FLAT, model_config
+from core.models import FLAT, applicable, model_config
 from vaelab.build import build_model
 from vaelab.datasets.memory import MemorySplit
 from vaelab.figures import FigureContext
 from vaelab.metrics import EvaluationContext, measure, seeded
 from vaelab.model import VAE
-from vaelab.registry import FIGURES, METRICS
+from vaelab.registry import FIGURES
 from vaelab.types import DataSpec, DataSplits
 
 CONV = {"kind": "conv", "channels": [4, 8], "hidden": []}
@@ -61,7 +61,7 @@ def made(name: str) -> tuple[VAE, DataSplits]:
 @EACH
 def test_metrics_are_finite_and_repeatable(name: str):
     model, data = made(name)
-    configs = [entry.config.example() for entry in METRICS]
+    configs = applicable(model, data.test)
     one, two = (measure(configs, model, data.test, EvaluationContext(seed=1)) for _ in range(2))
     assert {"negative_elbo", "nll_is20"} & set(one)
     assert all(math.isfinite(value.value) for value in one.values())

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import torch
 
 from vaelab.build import build, build_model
 from vaelab.config import ModelConfig
+from vaelab.errors import ConfigError, DataError
+from vaelab.metrics import EvaluationContext, measure
 from vaelab.model import VAE
 from vaelab.objectives import Objective
-from vaelab.registry import OBJECTIVES
-from vaelab.types import Batch, DataSpec, StepContext, Values
+from vaelab.registry import METRICS, OBJECTIVES, ComponentConfig
+from vaelab.types import Batch, DataSpec, Split, StepContext, Values
 
 FLAT: dict[str, Any] = {
     "encoder": {"kind": "mlp", "hidden": [12], "activation": "tanh"},
@@ -72,6 +75,18 @@ def model_and(
 def bits(number: int = 6, shape: tuple[int, ...] = (1, 8, 8), dtype: torch.dtype = torch.float32) -> Batch:
     generator = torch.Generator().manual_seed(3)
     return Batch(torch.rand(number, *shape, generator=generator, dtype=dtype).round())
+
+
+def applicable(model: VAE, split: Split) -> list[ComponentConfig]:
+    """The examples of all metrics that do not ask for more than these data: known factors, or the training data."""
+    configs = []
+    for entry in METRICS:
+        with suppress(DataError, ConfigError):
+            measure([entry.config.example()], model, split, EvaluationContext(batch_size=7))
+            configs.append(entry.config.example())
+    kinds = {config.kind for config in configs}
+    assert {"negative_elbo", "importance_nll", "reconstruction", "active_units", "latent_usage"} <= kinds
+    return configs
 
 
 def losses(

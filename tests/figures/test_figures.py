@@ -97,7 +97,8 @@ def test_every_figure_draws_what_it_can(case, tiny_splits):
         pictures |= drawn(entry.component(entry.config.example()), model, context)
     own = NAMES.get(case, {"reconstructions", "samples", "traversals"})
     alone = set() if any("latents" in name for name in own) else {"latents"}
-    assert pictures.keys() == own | alone | {"curves"}
+    images = {"neighbours"} if len(model.data.shape) == 3 else set()
+    assert pictures.keys() == own | alone | images | {"curves"}
     for name, picture in pictures.items():
         assert picture.get_suptitle().startswith("run\n"), name
         picture.canvas.draw()  # what cannot be laid out or drawn fails here
