@@ -41,9 +41,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("samplers", "extractors"),
     ("figures",),
     ("evaluation",),
-    ("experiment", "catalogue", "generation", "ensembles"),
+    ("experiment", "catalogue", "generation", "ensembles", "comparison"),
     ("sweep",),
-    ("cli", "cli_options", "cli_sampling", "cli_sweep", "__main__", "__init__"),
+    ("cli", "cli_options", "cli_compare", "cli_sampling", "cli_sweep", "__main__", "__init__"),
 )
 
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -152,7 +152,7 @@ def test_information_of_many_data_with_a_normal_aggregate() -> None:
 
 @pytest.mark.parametrize("inner", [{"kind": "mlp", "hidden": [12]}, {"kind": "conv", "channels": [8, 4]}])
 def test_layers_have_spectral_norm_one(inner: dict[str, object]) -> None:
-    model = flat_model(decoder={"kind": "spectral_norm", "decoder": inner})
+    model = flat_model(decoder={"kind": "spectral_norm", "decoder": inner, "last_layer": True})
     model.train()
     for _ in range(200):
         model.decoder(torch.randn(1, 2, 4))

@@ -15,13 +15,12 @@ from vaelab.types import Batch
 
 D, Z, SIGMA = 6, 2, 0.7
 CONFIG = AmortisationGapConfig(limit=20, steps=200, samples=400)
-STEPS = "steps200"
 
 
 def gaps(model, split, config=CONFIG):
     values = measure([config], model, split, EvaluationContext())
-    k = config.samples
-    names = (f"amortisation_gap_{STEPS}", f"approximation_gap_{STEPS}_is{k}", f"inference_gap_{STEPS}_is{k}")
+    steps, total = f"steps{config.steps}", f"steps{config.steps}_is{config.samples}"
+    names = (f"amortisation_gap_{steps}", f"approximation_gap_{total}", f"inference_gap_{total}")
     assert tuple(values) == names
     for value in values.values():
         assert (value.unit, value.better) == ("nats", "lower")
@@ -57,7 +56,7 @@ def test_correlated_posteriors_cost_an_approximation_gap(linear, splits_of):
     model, weight, precision = oblique(linear)
     x = linear.x[:20]
     few = gaps(model, splits_of(linear.x), CONFIG.model_copy(update={"samples": 4}))[1]
-    _, approximation, both = gaps(model, splits_of(linear.x), CONFIG.model_copy(update={"samples": 20_000}))
+    _, approximation, both = gaps(model, splits_of(linear.x), CONFIG.model_copy(update={"samples": 8000}))
     expected = (precision.diagonal().log().sum() - precision.logdet()) / 2
     assert expected > 0.2
     # the importance-sampled likelihood is low, and less so for more samples
@@ -103,15 +102,15 @@ def test_a_pass_with_the_encoders_posterior_is_that_of_infer(linear):
 
 
 def test_nothing_of_the_model_changes_and_the_cut_does_not_matter(linear, splits_of):
-    model, split = linear.model(exact=False), splits_of(linear.x)
+    model, split = oblique(linear)[0], splits_of(linear.x)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    config = CONFIG.model_copy(update={"limit": 6})
+    config = CONFIG.model_copy(update={"limit": 4, "steps": 50, "samples": 100})
     whole = gaps(model, split, config)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
-    # three data at a time, one sample at a time
-    parts = gaps(model, split, config.model_copy(update={"max_elements": 8 * 3 * D}))
-    assert parts == pytest.approx(whole, abs=0.3)
+    # two data at a time, eight draws at a time
+    parts = gaps(model, split, config.model_copy(update={"max_elements": 8 * 2 * D}))
+    assert parts == pytest.approx(whole, abs=0.35)
     assert parts != whole
 
 

@@ -22,6 +22,9 @@ class SpectralNormConfig(ComponentConfig):
     decoder: Annotated[ComponentConfig, DECODERS] = default("mlp")
     """The decoder whose layers are normalised."""
 
+    last_layer: bool = False
+    """Whether the last layer is normalised too, which bounds how large parameters such as logits can become."""
+
     @classmethod
     def example(cls) -> SpectralNormConfig:
         return cls.model_validate({"decoder": {"kind": "mlp", "hidden": [16]}})
@@ -33,7 +36,8 @@ class SpectralNormDecoder(Decoder[SpectralNormConfig]):
 
     Miyato et al. (2018, section 2.1), one step of the power iteration a pass in training; a convolution's norm is that of its kernel
     as a matrix. Such a decoder has a bounded Lipschitz constant, which is the regulariser of the deterministic
-    autoencoder RAE-SN (Ghosh et al. 2020, section 3). The last layer is normalised too, so logits stay moderate.
+    autoencoder RAE-SN (Ghosh et al. 2020, section 3). The last layer of the inner decoder is left alone by default, since with it
+    the outputs could hardly leave the neighbourhood of 0.
 
     Use it to keep a deterministic autoencoder's decoder smooth, so that a density fitted to its latents gives usable
     samples; it limits sharpness, and a VAE's noise already smooths.
@@ -43,9 +47,10 @@ class SpectralNormDecoder(Decoder[SpectralNormConfig]):
         super().__init__(config, context)
         self.decoder: Decoder[Any] = DECODERS.build(config.decoder, context)
         self.stepwise = self.decoder.stepwise
-        for module in self.decoder.modules():
-            if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.ConvTranspose2d):
-                spectral_norm(module)
+        kinds = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
+        layers = [module for module in self.decoder.modules() if isinstance(module, kinds)]
+        for module in layers if config.last_layer else layers[:-1]:
+            spectral_norm(module)
 
     def forward(self, code: Tensor) -> Tensor:
         parameters: Tensor = self.decoder(code)

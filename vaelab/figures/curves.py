@@ -23,7 +23,10 @@ _BOOKKEEPING = re.compile(
     r"^(step|epoch|split|(.*/)?(lr|time|seconds|memory|\w*(gradient_norm|_per_second|_seconds|_weight|_stderr)))$"
 )
 #: Of the validation's values, those that are in nats; the terms of the training all are.
-_NATS = re.compile(r"^(negative_elbo|distortion|rate|nll_is\d+|mutual_information|aggregate_kl)(/|$)")
+_NATS = re.compile(
+    r"^(negative_elbo|distortion|(unit_)?rate|nll_(is|ais)\w+|(amortisation|approximation|inference)_gap_\w+"
+    r"|(mutual_information|aggregate_kl|total_correlation|dimension_kl)(_\w+)?)(/|$)"
+)
 _FIRST = ("loss", "negative_elbo", "distortion", "rate", "kl")
 
 Points = list[tuple[float, float, float]]  # step, value, standard error (0 where there is none)

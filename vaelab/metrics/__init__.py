@@ -2,7 +2,15 @@
 
 from vaelab.metrics.base import EvaluationContext, Metric, Value, averaged, measure, seeded
 from vaelab.metrics.generated import pictures_of
-from vaelab.metrics.passes import LatentMoments, chunks, has_density, latent_moments, log_weight_sums, offered
+from vaelab.metrics.passes import (
+    LatentMoments,
+    chunks,
+    has_density,
+    latent_moments,
+    log_weight_sums,
+    log_weights,
+    offered,
+)
 
 __all__ = [
     "EvaluationContext",
@@ -14,6 +22,7 @@ __all__ = [
     "has_density",
     "latent_moments",
     "log_weight_sums",
+    "log_weights",
     "measure",
     "offered",
     "pictures_of",

@@ -31,6 +31,7 @@ class Value:
         better: which direction is better, or None where neither is.
         extractor: of the features that it rests on, with the beginning of its checksum, or None where there are none. Values
             by different extractors do not compare.
+        number: of data that it is a mean over, or None where it is no mean.
     """
 
     value: float
@@ -38,6 +39,7 @@ class Value:
     unit: str = "nats"
     better: Better | None = None
     extractor: str | None = None
+    number: int | None = field(default=None, compare=False)
 
 
 def averaged(terms: Iterable[Tensor], unit: str = "nats", better: Better | None = None) -> Value:
@@ -52,7 +54,7 @@ def averaged(terms: Iterable[Tensor], unit: str = "nats", better: Better | None 
     number = len(everything)
     # one datum has a mean and no standard error
     stderr = float(everything.std()) / math.sqrt(number) if number > 1 else None
-    return Value(float(everything.mean()), stderr, unit, better)
+    return Value(float(everything.mean()), stderr, unit, better, number=number)
 
 
 @dataclass(frozen=True)

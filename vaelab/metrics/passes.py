@@ -10,9 +10,14 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from vaelab.inference import infer_latents
+from vaelab.inference import infer_latents, score
 from vaelab.model import VAE
 from vaelab.types import Batch, numel
+
+#: Numbers in the output of a decoder that stay in the second-level cache: half a MiB of float32.
+_IN_CACHE = 2**17
+#: Data a pass below which a decoder's layers are no longer efficient.
+_LEAST_PASS = 16
 
 
 def offered(distribution: Distribution | None, name: str) -> Tensor | None:
@@ -35,15 +40,42 @@ def chunks(model: VAE, batch: Batch, samples: int, max_elements: int) -> Iterato
     """Parts of a batch, each with the numbers of samples to draw for it at a time.
 
     A pass over one part with one of these numbers holds at most `max_elements` numbers in its widest visible tensor:
-    the data's parameters or all latents. One datum with one sample is the least.
+    the data or all latents. One datum with one sample is the least. Samples are kept together before data are, since
+    each pass runs the encoder.
     """
     size = max(numel(model.data.shape), sum(numel(group.shape) for group in model.prior.latent.groups))
-    rows = min(len(batch), max(1, max_elements // size))
-    most = min(samples, max(1, max_elements // (size * rows)))
+    most = min(samples, max(1, max_elements // size))
+    rows = min(len(batch), max(1, max_elements // (size * most)))
     full, rest = divmod(samples, most)
     counts = [most] * full + [rest] * (rest > 0)
     for start in range(0, len(batch), rows):
         yield batch.rows(slice(start, start + rows)), counts
+
+
+def log_weights(model: VAE, batch: Batch, samples: int) -> Tensor:
+    """`Trace.log_weight` `[K, B]` of K new draws, for which the decoder is run on parts that fit into the cache.
+
+    On a CPU that is faster than one long pass, whose every operation would wait for memory.
+    """
+    groups, state = infer_latents(model, batch, samples)
+    code = model.prior.readout(state)
+    log_weight = torch.cat(
+        [
+            score(model.decoder.distribution(part, model.likelihood), batch)
+            for part in code.split(_samples_in_cache(model, len(batch), samples))
+        ]
+    )
+    for group in groups:
+        log_weight = log_weight + group.log_p - group.log_q
+    return log_weight
+
+
+def _samples_in_cache(model: VAE, rows: int, samples: int) -> int:
+    """Samples a decoder's pass over `rows` data, so that its output fits into the second-level cache of a CPU core."""
+    if model.device.type != "cpu":
+        return samples
+    size = numel(model.likelihood.parameter_shape)
+    return max(1, _IN_CACHE // (size * rows), _LEAST_PASS // rows)
 
 
 def log_weight_sums(model: VAE, batch: Batch, counts: Iterable[int]) -> tuple[Tensor, Tensor, Tensor]:
@@ -61,7 +93,7 @@ def log_weight_sums(model: VAE, batch: Batch, counts: Iterable[int]) -> tuple[Te
     second, logs = first.clone(), torch.zeros_like(first)
     for count in counts:
         # float64 on the CPU: thousands of terms are added, and not every accelerator has float64
-        log_weight = model.infer(batch, count).log_weight.cpu().double()
+        log_weight = log_weights(model, batch, count).cpu().double()
         first = torch.logaddexp(first, log_weight.logsumexp(0))
         second = torch.logaddexp(second, (2 * log_weight).logsumexp(0))
         logs += log_weight.sum(0)

@@ -1,0 +1,113 @@
+"""Units whose posterior is the prior for all data."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from vaelab.distributions import DiagonalNormal, closed_kl
+from vaelab.inference import infer_latents
+from vaelab.metrics.base import EvaluationContext, Metric, Value
+from vaelab.metrics.collapse_report import unit_name
+from vaelab.metrics.passes import latent_moments
+from vaelab.model import VAE
+from vaelab.registry import METRICS, ComponentConfig
+from vaelab.types import Split
+
+
+class CollapseConfig(ComponentConfig):
+    """Arguments of the posterior collapse."""
+
+    kind: Literal["collapse"] = "collapse"
+
+    epsilon: PositiveFloat = 0.01
+    """KL of a unit and datum in nats, below which the posterior counts as the prior; in the names."""
+
+    delta: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    """Share of the data that may have more; in the names."""
+
+    limit: PositiveInt | None = None
+    """Use the first so many data; all where null."""
+
+    samples: PositiveInt = 8
+    """Draws in each of two averages that estimate a posterior's mean; see `active_units`."""
+
+    units: bool = False
+    """Whether each unit's rate and explained variance are given too, as `collapse_report` needs them."""
+
+    @classmethod
+    def example(cls) -> CollapseConfig:
+        return cls(samples=2)
+
+
+@METRICS.register(CollapseConfig)
+class Collapse(Metric[CollapseConfig]):
+    r"""How many units have collapsed, by the definition of Lucas et al. (2019), and how many carry a rate for nothing.
+
+    Unit u is collapsed if $P_x[\mathrm{KL}(q(z_u \mid x) \,\|\, p(z_u)) < \epsilon] \ge 1 - \delta$: `collapsed_units_e0.01_d0.01` and
+    `collapsed_fraction_...`, by group where there are several. `mismatched_units_...` are not collapsed and yet say nothing: x
+    determines less than 1 % of their variance, so that the rate is spent on a posterior that is no prior and the same for all
+    data. In a hierarchy the KL is that given a draw of the groups above. A unit is one number of a group. KLs are in closed form,
+    for groups whose posterior and prior are diagonal normals; others are left out, and nothing is left where there are no such groups.
+
+    With `units`, `unit_rate/group_0/unit_3` (nats, a mean over data) and `unit_explained/group_0/unit_3` as well. Among the
+    metrics of `training.validation` they tell `collapse_report` which unit was lost, when, and why.
+
+    Use it beside `active_units` where the question is what the KL says, not how far the mean moves; a collapsed unit is no defect if
+    the data need no more units.
+    """
+
+    def evaluate(self, model: VAE, split: Split, context: EvaluationContext) -> dict[str, Value]:
+        config = self.config
+        context = context.limited(config.limit)
+        rates = self._rates(model, split, context)
+        if not rates:
+            return {}
+        moments = latent_moments(model, context.batches(split), config.samples)
+        collapsed = {i: (rate < config.epsilon).double().mean(0) >= 1 - config.delta for i, rate in rates.items()}
+        explained = {i: moments[i].explained.flatten() for i in rates}
+        mismatched = {i: ~collapsed[i] & (explained[i] < 0.01) for i in rates}
+        end = f"e{config.epsilon:g}_d{config.delta:g}"
+        everything = torch.cat(list(collapsed.values()))
+        values = {
+            f"collapsed_units_{end}": _units(everything),
+            f"collapsed_fraction_{end}": Value(float(everything.double().mean()), unit="", better="lower"),
+            f"mismatched_units_{end}": _units(torch.cat(list(mismatched.values()))),
+        }
+        for i in rates if model.depth > 1 else ():
+            values[f"collapsed_units_{end}/group_{i}"] = _units(collapsed[i])
+            values[f"mismatched_units_{end}/group_{i}"] = _units(mismatched[i])
+        for i, rate in rates.items() if config.units else ():
+            for u in range(rate.shape[1]):
+                values[unit_name("rate", i, u)] = Value(float(rate[:, u].mean()))
+                values[unit_name("explained", i, u)] = Value(float(explained[i][u]), unit="", better="higher")
+        return values
+
+    @staticmethod
+    def _rates(model: VAE, split: Split, context: EvaluationContext) -> dict[int, Tensor]:
+        """The KL of each datum and unit, `[N, U]` of each group whose two distributions are diagonal normals."""
+        found: dict[int, list[Tensor]] = {}
+        for batch in context.batches(split):
+            for i, group in enumerate(infer_latents(model, batch)[0]):
+                if isinstance(group.q, DiagonalNormal) and isinstance(group.p, DiagonalNormal):
+                    rate = closed_kl(_by_component(group.q), _by_component(group.p))
+                    assert rate is not None
+                    # a unit's KL is never below 0, and rounding may make it so
+                    found.setdefault(i, []).append(rate[0].flatten(1).clamp_min(0))
+        return {i: torch.cat(parts) for i, parts in found.items()}
+
+
+def _by_component(distribution: DiagonalNormal) -> DiagonalNormal:
+    """The same normals, each by itself: the axes of the event become axes of the batch."""
+    # not every accelerator has float64
+    loc, scale, log_scale = (
+        tensor.cpu().double() for tensor in (distribution.loc, distribution.scale, distribution.log_scale)
+    )
+    return DiagonalNormal(loc, scale, log_scale, event_ndim=0)
+
+
+def _units(which: Tensor) -> Value:
+    return Value(float(which.sum()), unit="units", better="lower")
