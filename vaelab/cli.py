@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.markup import escape
 
-from vaelab import cli_sampling, cli_sweep
+from vaelab import cli_compare, cli_sampling, cli_sweep
 from vaelab.cli_options import (
     DeviceOption,
     OutOption,
@@ -28,7 +28,6 @@ from vaelab.cli_options import (
 from vaelab.errors import ConfigError, VaelabError
 
 if TYPE_CHECKING:
-    from vaelab.evaluation import Evaluation
     from vaelab.runs import Run
 
 app = typer.Typer(
@@ -115,22 +114,7 @@ def _built(experiment: Any) -> str:
     return f"{experiment.name}: {size:,} parameters, {model.depth} latent group(s) of {groups}{more}"
 
 
-@app.command()
-def evaluate(
-    run: RunArgument,
-    split: Annotated[str, typer.Option(help="test, validation or train.")] = "test",
-    device: DeviceOption = None,
-) -> None:
-    """Evaluate a finished run and draw its figures again."""
-    from vaelab.evaluation.tables import table
-    from vaelab.experiment import evaluate_run
-    from vaelab.runs import load_run
-
-    loaded = load_run(run, device or "auto")
-    evaluation: Evaluation = evaluate_run(loaded, split=split)
-    console.print(table(evaluation.to_json()))
-
-
+cli_compare.register(app, lambda: console)
 cli_sampling.register(app, lambda: console)
 cli_sweep.register(app, lambda: console)
 

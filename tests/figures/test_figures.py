@@ -98,7 +98,7 @@ def test_every_figure_draws_what_it_can(case, tiny_splits):
     own = NAMES.get(case, {"reconstructions", "samples", "traversals"})
     alone = set() if any("latents" in name for name in own) else {"latents"}
     images = {"neighbours"} if len(model.data.shape) == 3 else set()
-    assert pictures.keys() == own | alone | images | {"curves"}
+    assert pictures.keys() == own | alone | images | {"bound_curve", "curves"}
     for name, picture in pictures.items():
         assert picture.get_suptitle().startswith("run\n"), name
         picture.canvas.draw()  # what cannot be laid out or drawn fails here

@@ -52,7 +52,35 @@ class Bernoulli(Distribution):
         return -F.binary_cross_entropy_with_logits(self.logits, value, reduction="none")
 
     def log_prob(self, value: Tensor) -> Tensor:
+        if type(self) is Bernoulli and _by_products(self.logits, value):
+            return _bernoulli_by_products(self.logits, value, self.event_ndim)
         return event_sum(self.log_prob_terms(value), self.event_ndim)
+
+
+#: Factors in [1/2, 1] multiplied before a logarithm is taken: 2^-64 is far above what float32 can hold.
+_MOST_FACTORS = 64
+
+
+def _by_products(logits: Tensor, value: Tensor) -> bool:
+    """Whether nothing asks for a gradient and log1p is slow: it takes four fifths of the time of the sum on a CPU."""
+    return logits.device.type == "cpu" and not (logits.requires_grad or value.requires_grad)
+
+
+def _bernoulli_by_products(logits: Tensor, value: Tensor, event_ndim: int) -> Tensor:
+    r"""$\sum_d (x_d - \tfrac12)\ell_d - \tfrac12\lvert\ell_d\rvert + \log\sigma(\lvert\ell_d\rvert)$, `[*batch]`.
+
+    The last term is the logarithm of a product. It is taken of some factors at a time.
+    """
+    size = logits.abs()
+    linear = event_sum((logits * (value - 0.5)).sub_(size, alpha=0.5), event_ndim)
+    # in place, so that what is worked on stays in the cache
+    factors = (size.flatten(-event_ndim) if event_ndim > 0 else size.unsqueeze(-1)).sigmoid_()
+    together = 1
+    while factors.shape[-1] % 2 == 0 and together < _MOST_FACTORS:
+        half = factors.shape[-1] // 2
+        factors = factors[..., :half].mul_(factors[..., half:])
+        together *= 2
+    return linear + factors.log().sum(-1)
 
 
 class ContinuousBernoulli(Bernoulli):

@@ -52,16 +52,7 @@ class Evaluation:
             "number": self.number,
             "seed": self.seed,
             "batch_size": self.batch_size,
-            "values": {
-                name: {
-                    "value": _finite(value.value),
-                    "stderr": _finite(value.stderr),
-                    "unit": value.unit,
-                    "better": value.better,
-                    **({} if value.extractor is None else {"extractor": value.extractor}),
-                }
-                for name, value in self.values.items()
-            },
+            "values": {name: value_to_json(value, self.number) for name, value in self.values.items()},
             "data": self.provenance,
             "metrics": list(self.metrics),
         }
@@ -71,7 +62,12 @@ class Evaluation:
         """The inverse of `to_json`; null becomes NaN."""
         values = {
             name: Value(
-                math.nan if v["value"] is None else v["value"], v["stderr"], v["unit"], v["better"], v.get("extractor")
+                math.nan if v["value"] is None else v["value"],
+                v["stderr"],
+                v["unit"],
+                v["better"],
+                v.get("extractor"),
+                v.get("number"),
             )
             for name, v in content["values"].items()
         }
@@ -84,6 +80,23 @@ class Evaluation:
             content["data"],
             tuple(content["metrics"]),
         )
+
+
+def value_to_json(value: Value, whole: int) -> dict[str, Any]:
+    """One value in evaluation.json.
+
+    Args:
+        value: the value.
+        whole: number of data in the split; where the value is of fewer, it says so itself.
+    """
+    return {
+        "value": _finite(value.value),
+        "stderr": _finite(value.stderr),
+        "unit": value.unit,
+        "better": value.better,
+        **({} if value.extractor is None else {"extractor": value.extractor}),
+        **({} if value.number in (None, whole) else {"number": value.number}),
+    }
 
 
 def _finite(number: float | None) -> float | None:
