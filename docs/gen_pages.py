@@ -1,4 +1,7 @@
-"""Pages made when the documentation is built: one a component family, and the results. Nothing of it is committed."""
+"""Pages made when the documentation is built: one a component family, the model zoo, and the results.
+
+Nothing of it is committed.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS))
 
 from hooks import field_table, title  # noqa: E402
+from zoo import example_of, files, picture, zoo_page  # noqa: E402
 
 from vaelab.catalogue import arguments, docstring, example  # noqa: E402
 from vaelab.evaluation.tables import written  # noqa: E402
@@ -45,6 +49,10 @@ FAMILY = {
         "`evaluation.metrics` and `training.validation`",
     ),
     "figure": ("Pictures that are drawn after training.", "`evaluation.figures`"),
+    "extractor": (
+        "Features of pictures, by which generated data are compared with real ones.",
+        "the key `extractor` of metrics and figures of generation",
+    ),
     "sampler": ("Where the latents of new data come from.", "the option `--sampler` of the command `sample`"),
     "tracker": ("Where metrics and figures go besides the run directory.", "`trackers`"),
 }
@@ -56,22 +64,26 @@ def component_page(registry: Registry) -> str:
     parts = [f"# {title(registry.family)}", words]
     if place:
         parts.append(f"Where it stands: {place}.")
-    parts += [component(entry) for entry in registry]
+    parts += [component(entry, example_of(registry, entry.kind)) for entry in registry]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def component(entry: Entry) -> str:
-    """One kind: docstring, keys, example."""
+def component(entry: Entry, shown: str | None = None) -> str:
+    """One kind: docstring, keys, example, and the picture of a model that uses it."""
     content = json.dumps({key: _short(value) for key, value in json.loads(example(entry)).items()}, indent=2)
-    return "\n\n".join(
-        [
-            f"## `{entry.kind}`",
-            docstring(entry),
-            field_table(arguments(entry.config)),
-            f"```json\n{content}\n```",
-            f"Defined in `{entry.module}`.",
+    parts = [
+        f"## `{entry.kind}`",
+        docstring(entry),
+        field_table(arguments(entry.config)),
+        f"```json\n{content}\n```",
+    ]
+    if shown:
+        link = f"[`{shown}`](../gallery.md#{shown})"
+        parts += [
+            picture(shown, up="../"),
+            f"In the experiment {link}: test data, reconstructions and new data, after a short run.",
         ]
-    )
+    return "\n\n".join([*parts, f"Defined in `{entry.module}`."])
 
 
 def _short(content: Any) -> Any:
@@ -194,7 +206,9 @@ def main() -> None:
     import mkdocs_gen_files
 
     pages = {f"components/{name}.md": component_page(registry) for name, registry in FAMILIES.items()}
-    pages |= {"components/index.md": overview(), "results.md": results_page(DOCS / "results")}
+    pages |= {"components/index.md": overview(), "results.md": results_page(DOCS / "results"), "gallery.md": zoo_page()}
+    # the experiments themselves, which the zoo links to
+    pages |= {path.relative_to(DOCS.parent).as_posix(): path.read_text() for path in files().values()}
     for path, text in pages.items():
         with mkdocs_gen_files.open(path, "w") as file:
             file.write(text)

@@ -51,6 +51,8 @@ def on_page_content(page_html: str, **_: Any) -> str:
 
 def mathml(latex: str, *, block: bool) -> str:
     """One formula; raises where the converter does not know a command."""
+    # of the names of functions the converter lacks this one
+    latex = re.sub(r"\\(arg)(?=\W)", r"\\operatorname{\1}", latex)
     text = convert(latex.strip(), display="block" if block else "inline")
     left = re.search(r"\\[a-zA-Z]+", html.unescape(text))
     if left:

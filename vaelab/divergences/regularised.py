@@ -9,7 +9,9 @@ from torch import Tensor
 
 from vaelab.divergences.base import Divergence, DivergenceConfig
 from vaelab.divergences.latents import flat_latents
+from vaelab.errors import BuildError
 from vaelab.inference import Trace
+from vaelab.model import VAE
 from vaelab.registry import DIVERGENCES
 from vaelab.types import BuildContext, StepContext
 
@@ -52,6 +54,15 @@ class DecoderGradient(Divergence[DecoderGradientConfig]):
     def __init__(self, config: DecoderGradientConfig, context: BuildContext) -> None:
         super().__init__(config, context)
         self.context = context
+
+    def check(self, model: VAE, trace: Trace) -> None:
+        try:
+            self._of_constants(trace)
+        except RuntimeError as error:  # what autograd says of a mean that depends on no latent
+            raise BuildError(
+                f"divergence '{self.name}' needs the gradient of E[x | z], and decoder '{model.decoder.config.kind}' with likelihood "
+                f"'{model.likelihood.config.kind}' offers no mean that has one. Use another decoder, or another penalty."
+            ) from error
 
     def forward(self, trace: Trace, context: StepContext) -> Tensor:
         z, mean = trace.groups[0].z, trace.likelihood.mean

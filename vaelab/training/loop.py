@@ -288,7 +288,9 @@ class Trainer:
         if not last and (self.step // self.steps_per_epoch) % self.config.validate_every:
             return
         with self.averaged():
-            values = measure(self.config.validation, self.model, split, EvaluationContext(seed=self.seed, data=self.data))
+            values = measure(
+                self.config.validation, self.model, split, EvaluationContext(seed=self.seed, data=self.data)
+            )
         line: Line = {"split": "validation", "step": self.step, "epoch": self._fraction()}
         line |= {name: value.value for name, value in values.items()}
         self.reporter.line(line)
