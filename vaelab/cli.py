@@ -104,10 +104,12 @@ def _finished(done: Run) -> None:
 def _built(experiment: Any) -> str:
     """Build an experiment's model without reading data, and say what came out."""
     from vaelab.build import build
+    from vaelab.metrics import check_metrics
     from vaelab.registry import DATASETS
 
     spec = DATASETS.build(experiment.data).spec
     model, _ = build(experiment.model, experiment.objective, spec)
+    check_metrics((*experiment.training.validation, *experiment.evaluation.metrics), spec)
     size = sum(parameter.numel() for parameter in model.parameters())
     groups = ", ".join("x".join(map(str, group.shape)) for group in model.prior.latent.groups[:8])
     more = ", ..." if model.depth > 8 else ""

@@ -21,6 +21,7 @@ from vaelab.datasets import Dataset
 from vaelab.errors import RunError
 from vaelab.evaluation import Evaluation, draw, evaluate
 from vaelab.files import write_json
+from vaelab.metrics import check_metrics
 from vaelab.model import VAE
 from vaelab.provenance import config_hash, environment, peak_memory
 from vaelab.registry import DATASETS, TRACKERS
@@ -111,6 +112,7 @@ class _Prepared:
         torch.manual_seed(experiment.seed)
         dataset: Dataset[Any] = DATASETS.build(experiment.data)
         self.model, self.objective = build(experiment.model, experiment.objective, dataset.spec)
+        check_metrics((*experiment.training.validation, *experiment.evaluation.metrics), dataset.spec)
         self.model.to(device)
         self.objective.to(device)
 

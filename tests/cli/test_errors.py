@@ -38,6 +38,9 @@ def refused(done: Done, code: int, *words: str) -> None:
         ("data.validation=99999", ("validation",)),
         ('plugins=["no.such.module"]', ("plugin 'no.such.module'", "Install it")),
         ("seed=-1", ("$.seed",)),
+        ('evaluation.metrics=["mig"]', ("metric 'mig'", "factors", "sprites")),
+        ('training.validation=["dci"]', ("metric 'dci'", "factors")),
+        ('evaluation.metrics=[{"kind": "ood", "data": {"kind": "sprites"}}]', ("metric 'ood'", "shape")),
         ('training.optimiser={"kind":"adam","lr":"-"}', ("$.training.optimiser.lr",)),
     ],
 )

@@ -1,6 +1,6 @@
 """Metrics: numbers about a trained model."""
 
-from vaelab.metrics.base import EvaluationContext, Metric, Value, averaged, measure, seeded
+from vaelab.metrics.base import EvaluationContext, Metric, Value, averaged, check_metrics, measure, seeded
 from vaelab.metrics.generated import pictures_of
 from vaelab.metrics.passes import (
     LatentMoments,
@@ -18,6 +18,7 @@ __all__ = [
     "Metric",
     "Value",
     "averaged",
+    "check_metrics",
     "chunks",
     "has_density",
     "latent_moments",

@@ -15,7 +15,7 @@ from torch import Tensor
 from vaelab.errors import ConfigError, DataError
 from vaelab.model import VAE
 from vaelab.registry import METRICS, ComponentConfig
-from vaelab.types import Batch, DataSplits, Split
+from vaelab.types import Batch, DataSpec, DataSplits, Split
 
 Better = Literal["lower", "higher"]
 
@@ -95,12 +95,26 @@ class Metric(ABC, Generic[C]):
     def __init__(self, config: C) -> None:
         self.config = config
 
+    def check(self, data: DataSpec) -> None:
+        """Refuse data that the metric has no meaning for; called before a training, so that none is in vain.
+
+        Raises:
+            VaelabError: naming the metric and what the data lack.
+        """
+
     @abstractmethod
     def evaluate(self, model: VAE, split: Split, context: EvaluationContext) -> dict[str, Value]:
         """The numbers; none where the model has no such thing.
 
         Called without gradients, in evaluation mode, with the random state seeded and the split on the model's device.
         """
+
+
+def check_metrics(metrics: Iterable[ComponentConfig], data: DataSpec) -> None:
+    """Refuse metrics that have no meaning for such data. Raises as `Metric.check` does."""
+    for config in metrics:
+        metric: Metric[Any] = METRICS.build(config)
+        metric.check(data)
 
 
 def measure(
@@ -119,6 +133,7 @@ def measure(
     values: dict[str, Value] = {}
     for config in metrics:
         metric: Metric[Any] = METRICS.build(config)
+        metric.check(split.spec)
         with model.evaluating(), torch.no_grad(), seeded(context.seed):
             found = metric.evaluate(model, split, context)
         if taken := sorted(values.keys() & found.keys()):

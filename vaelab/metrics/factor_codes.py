@@ -18,7 +18,7 @@ from vaelab.metrics.base import EvaluationContext, Metric, Value
 from vaelab.metrics.disentanglement.arrays import Array
 from vaelab.model import VAE
 from vaelab.registry import ComponentConfig
-from vaelab.types import Batch, Split
+from vaelab.types import Batch, DataSpec, Split
 
 
 @dataclass(frozen=True)
@@ -113,12 +113,14 @@ class FactorMetric(Metric[C], Generic[C]):
     Factors that take one value only in the data are left out.
     """
 
-    def evaluate(self, model: VAE, split: Split, context: EvaluationContext) -> dict[str, Value]:
-        if not split.spec.factors:
+    def check(self, data: DataSpec) -> None:
+        if not data.factors:
             raise DataError(
                 f"metric '{self.config.kind}' compares codes with known factors, and these data have none. Use a data set "
                 'with factors, such as "sprites", or remove the metric.'
             )
+
+    def evaluate(self, model: VAE, split: Split, context: EvaluationContext) -> dict[str, Value]:
         codes = encode(model, context.limited(self.config.limit).batches(split), self.config.groups)
         assert codes.factors is not None
         varies = (codes.factors != codes.factors[:1]).any(0)

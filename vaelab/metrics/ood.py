@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
@@ -17,9 +17,11 @@ from vaelab.metrics.passes import chunks, has_density, log_weight_sums
 from vaelab.metrics.roc import auroc
 from vaelab.model import VAE
 from vaelab.registry import DATASETS, METRICS, ComponentConfig
-from vaelab.types import Batch, DataSplits, Split
+from vaelab.types import Batch, DataSpec, DataSplits, Split
 
 Score = Literal["nll", "regret", "typicality"]
+
+_ASKED = "metric 'ood' compares the evaluated data with"
 
 
 class OODConfig(ComponentConfig):
@@ -106,31 +108,31 @@ class OOD(Metric[OODConfig]):
     def _name(self, score: str) -> str:
         return f"ood_auroc_{score}_{self.config.data.kind}"
 
-    def _other(self, model: VAE, split: Split, context: EvaluationContext) -> Split:
-        dataset: Any = DATASETS.build(self.config.data)
-        own, theirs = split.spec, dataset.spec
-        asked = "metric 'ood' compares the evaluated data with"
+    def check(self, data: DataSpec) -> None:
+        theirs: DataSpec = DATASETS.build(self.config.data).spec
         for name, one, two in (
-            ("shape", own.shape, theirs.shape),
-            ("values", own.values, theirs.values),
-            ("condition", own.condition_shape, theirs.condition_shape),
-            ("hidden numbers", own.masked, theirs.masked),
+            ("shape", data.shape, theirs.shape),
+            ("values", data.values, theirs.values),
+            ("condition", data.condition_shape, theirs.condition_shape),
+            ("hidden numbers", data.masked, theirs.masked),
         ):
             if one != two:
                 raise ConfigError(
-                    f"{asked} '{self.config.data.kind}', and these differ in {name}: {one} and {two}. Choose other data for "
+                    f"{_ASKED} '{self.config.data.kind}', and these differ in {name}: {one} and {two}. Choose other data for "
                     "the metric, or change how they are prepared."
                 )
-        loaded: DataSplits = dataset.load()
+
+    def _other(self, model: VAE, split: Split, context: EvaluationContext) -> Split:
+        loaded: DataSplits = DATASETS.build(self.config.data).load()
         made = loaded.provenance.get("binarisation")
         own_made = made if context.data is None else context.data.provenance.get("binarisation", made)
         if made != own_made:
             raise ConfigError(
-                f"{asked} '{self.config.data.kind}', and bits are made in two ways: '{own_made}' and '{made}'. Set "
+                f"{_ASKED} '{self.config.data.kind}', and bits are made in two ways: '{own_made}' and '{made}'. Set "
                 f'"binarisation": "{own_made}" in the data of the metric.'
             )
         if len(loaded.test) == 0:
-            raise DataError(f"{asked} '{self.config.data.kind}', whose test split is empty. Choose other data.")
+            raise DataError(f"{_ASKED} '{self.config.data.kind}', whose test split is empty. Choose other data.")
         return loaded.test.to(model.device)
 
     def _train(self, model: VAE, context: EvaluationContext) -> Iterator[Batch]:
