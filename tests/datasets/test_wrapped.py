@@ -145,7 +145,7 @@ def test_few_labels_hides_all_but_the_chosen() -> None:
     companions = [batch.companion for batch in batches if batch.companion is not None]
     assert [len(companion) for companion in companions] == [50] * len(batches)
     seen: dict[bytes, int] = {}
-    for companion in companions * 1:
+    for companion in companions:
         assert companion.y is not None
         for x, y in zip(companion.x, companion.y.tolist(), strict=True):
             seen[x.numpy().tobytes()] = y

@@ -4,32 +4,19 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from vaelab.decoders.base import Decoder
-from vaelab.nets import Activation, Unflatten, activation, fold, mlp
-from vaelab.nets.strided import StridedUp, levels_of, strided_sizes
-from vaelab.registry import DECODERS, ComponentConfig
+from vaelab.nets import Unflatten, activation, fold, mlp
+from vaelab.nets.strided import BurgessConfig, StridedUp, levels_of, strided_sizes
+from vaelab.registry import DECODERS
 from vaelab.types import BuildContext, numel
 
 
-class BurgessDecoderConfig(ComponentConfig):
+class BurgessDecoderConfig(BurgessConfig):
     """Arguments of the decoder of Burgess et al.; the defaults are the paper's."""
 
     kind: Literal["burgess"] = "burgess"
-
-    channels: PositiveInt = 32
-    """Width of each transposed convolution."""
-
-    levels: PositiveInt | None = None
-    """Transposed convolutions of kernel 4 and stride 2. By default up from 4 pixels, as the encoder goes down."""
-
-    hidden: tuple[PositiveInt, ...] = (256, 256)
-    """Widths of the fully connected layers before them."""
-
-    activation: Activation = "relu"
-    """After each layer but the last."""
 
     @classmethod
     def example(cls) -> BurgessDecoderConfig:

@@ -52,7 +52,7 @@ class Bernoulli(Distribution):
         return -F.binary_cross_entropy_with_logits(self.logits, value, reduction="none")
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if type(self) is Bernoulli and _by_products(self.logits, value):
+        if _by_products(self.logits, value):
             return _bernoulli_by_products(self.logits, value, self.event_ndim)
         return event_sum(self.log_prob_terms(value), self.event_ndim)
 
@@ -127,6 +127,9 @@ class ContinuousBernoulli(Bernoulli):
 
     def sample(self, sample_shape: SampleShape = ()) -> Tensor:
         return Distribution.sample(self, sample_shape)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return event_sum(self.log_prob_terms(value), self.event_ndim)
 
     def log_prob_terms(self, value: Tensor) -> Tensor:
         return super().log_prob_terms(value) + self.log_normaliser()

@@ -4,32 +4,19 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from vaelab.encoders.base import Encoder
-from vaelab.nets import Activation, activation, mlp
-from vaelab.nets.strided import StridedDown, levels_of
-from vaelab.registry import ENCODERS, ComponentConfig
+from vaelab.nets import activation, mlp
+from vaelab.nets.strided import BurgessConfig, StridedDown, levels_of
+from vaelab.registry import ENCODERS
 from vaelab.types import BuildContext, numel
 
 
-class BurgessEncoderConfig(ComponentConfig):
+class BurgessEncoderConfig(BurgessConfig):
     """Arguments of the encoder of Burgess et al.; the defaults are the paper's."""
 
     kind: Literal["burgess"] = "burgess"
-
-    channels: PositiveInt = 32
-    """Width of each convolution."""
-
-    levels: PositiveInt | None = None
-    """Convolutions of kernel 4 and stride 2. By default down to 4 pixels: 4 for 64x64 as in the paper, 3 for 32x32."""
-
-    hidden: tuple[PositiveInt, ...] = (256, 256)
-    """Widths of the fully connected layers."""
-
-    activation: Activation = "relu"
-    """After each layer."""
 
     @classmethod
     def example(cls) -> BurgessEncoderConfig:

@@ -5,13 +5,33 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 
+from pydantic import PositiveInt
 from torch import nn
 
 from vaelab.errors import BuildError
+from vaelab.nets.blocks import Activation
+from vaelab.registry import ComponentConfig
 from vaelab.types import DataSpec, Shape, require_image
 
 #: Makes a new activation layer.
 MakeActivation = Callable[[], nn.Module]
+
+
+class BurgessConfig(ComponentConfig):
+    """Arguments that encoder and decoder of Burgess et al. (2018) share; the defaults are the paper's."""
+
+    channels: PositiveInt = 32
+    """Width of each convolution."""
+
+    levels: PositiveInt | None = None
+    """Convolutions of kernel 4 and stride 2, in the decoder transposed. By default to or from 4 pixels: 4 for 64x64 as in
+    the paper, 3 for 32x32."""
+
+    hidden: tuple[PositiveInt, ...] = (256, 256)
+    """Widths of the fully connected layers at the side of the latents."""
+
+    activation: Activation = "relu"
+    """After each layer, but the decoder's last."""
 
 
 def strided_sizes(height: int, width: int, times: int) -> list[tuple[int, int]]:
