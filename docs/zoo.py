@@ -24,7 +24,7 @@ RESULTS = DOCS / "results"
 _SHOWN = ("negative_elbo", "nll_is", "reconstruction_mse", "imputation_mse", "label_accuracy")
 _INTRODUCTION = """# Model zoo
 
-All experiments that ship, grouped by the [limit of VAEs](limits.md) that they answer. Each is one JSON file and can be
+All experiments but those of papers and studies, grouped by the [limit of VAEs](limits.md) that they answer. Each is one JSON file and can be
 run as it is: `python -m vaelab run experiments/zoo/iaf_vae.json`.
 
 The pictures are of **short runs**, of seconds to minutes on one processor core and at most as long as the file asks for.
@@ -44,8 +44,8 @@ def groups() -> list[dict[str, Any]]:
 
 @cache
 def files() -> dict[str, Path]:
-    """The experiments that ship, by name."""
-    return {path.stem: path for path in sorted(EXPERIMENTS.rglob("*.json"))}
+    """The experiments of the zoo, by name. Those of papers and studies are on the pages of their results."""
+    return {path.stem: path for folder in (EXPERIMENTS, EXPERIMENTS / "zoo") for path in sorted(folder.glob("*.json"))}
 
 
 def zoo_page() -> str:
