@@ -24,8 +24,8 @@ RESULTS = DOCS / "results"
 _SHOWN = ("negative_elbo", "nll_is", "reconstruction_mse", "imputation_mse", "label_accuracy")
 _INTRODUCTION = """# Model zoo
 
-All experiments but those of papers and studies, grouped by the [limit of VAEs](limits.md) that they answer. Each is one JSON file and can be
-run as it is: `python -m vaelab run experiments/zoo/iaf_vae.json`.
+All experiments but those of papers and studies, grouped by the [limit of VAEs](limits.md) that they answer. Each is one
+JSON file and can be run as it is: `python -m vaelab run experiments/zoo/iaf_vae.json`.
 
 The pictures are of **short runs**, of seconds to minutes on one processor core and at most as long as the file asks for.
 They show that a model learns, and roughly what it yields; they are no ranking. Data, likelihood and length differ, and

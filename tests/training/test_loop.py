@@ -199,16 +199,18 @@ def test_nan_stops_the_run_and_names_the_term(make_trainer: Make) -> None:
 
 def test_an_adversary_is_trained_by_its_own_optimiser(make_trainer: Make) -> None:
     trainer, recorder = make_trainer("flat", "adversary", epochs=2)
-    assert set(trainer.optimisers) == {MODEL, "adversarial_tc"}
-    assert trainer.optimisers["adversarial_tc"].config.beta1 == 0.5
-    mine = {id(p) for p in trainer.parameters[MODEL]}
-    theirs = {id(p) for p in trainer.parameters["adversarial_tc"]}
+    assert set(trainer.update.optimisers) == {MODEL, "adversarial_tc"}
+    assert trainer.update.optimisers["adversarial_tc"].config.beta1 == 0.5
+    mine = {id(p) for p in trainer.update.parameters[MODEL]}
+    theirs = {id(p) for p in trainer.update.parameters["adversarial_tc"]}
     assert mine
     assert theirs
     assert not mine & theirs
-    before = [p.detach().clone() for p in trainer.parameters["adversarial_tc"]]
+    before = [p.detach().clone() for p in trainer.update.parameters["adversarial_tc"]]
     trainer.train()
-    assert all(not torch.equal(old, new) for old, new in zip(before, trainer.parameters["adversarial_tc"], strict=True))
+    assert all(
+        not torch.equal(old, new) for old, new in zip(before, trainer.update.parameters["adversarial_tc"], strict=True)
+    )
     assert {"adversarial_tc", "adversarial_tc/adversary", "adversarial_tc/lr"} <= set(recorder.lines[0])
 
 

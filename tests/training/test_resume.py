@@ -47,7 +47,7 @@ def test_bit_for_bit(make_trainer: Make, model: str, objective: str, training: d
     assert second.step == stop
     second.train()
 
-    left, right = whole._forward.state_dict(), second._forward.state_dict()
+    left, right = whole.update.forward.state_dict(), second.update.forward.state_dict()
     assert left.keys() == right.keys()
     for name in left:
         assert torch.equal(left[name], right[name]), name

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vaelab.config import TrainingConfig
 from vaelab.errors import DataError, NonFiniteError, RunError, VaelabError
 from vaelab.metrics import EvaluationContext, Value, measure
 from vaelab.model import VAE
-from vaelab.objectives import MODEL, Loss, Objective
-from vaelab.optimisers import Optimiser
-from vaelab.registry import OPTIMISERS
-from vaelab.training.averaging import WeightAverage
-from vaelab.training.checkpoint import (
-    checkpoints,
-    flatten_optimiser,
-    load_checkpoint,
-    prune,
-    save_checkpoint,
-    unflatten_optimiser,
-)
+from vaelab.objectives import MODEL, Objective
+from vaelab.training.checkpoint import checkpoints, load_checkpoint, prune, save_checkpoint
+from vaelab.training.update import Update, under
 from vaelab.types import Batch, DataSplits, Split, StepContext
 
 Line = dict[str, Any]
@@ -46,19 +37,6 @@ class Reporter(Protocol):
 
     def line(self, line: Line) -> None:
         """A line of metrics, of the training or of a validation."""
-
-
-class _Step(nn.Module):
-    """Model and objective as one module, so that compilation sees the whole forward pass."""
-
-    def __init__(self, model: VAE, objective: Objective[Any]) -> None:
-        super().__init__()
-        self.model = model
-        self.objective = objective
-
-    def forward(self, batch: Batch, context: StepContext) -> dict[str, Loss]:
-        losses: dict[str, Loss] = self.objective(self.model, batch, context)
-        return losses
 
 
 class Trainer:
@@ -109,46 +87,22 @@ class Trainer:
             )
         self.steps_per_epoch = -(-batches // config.accumulate)
         self.total_steps = config.steps or (config.epochs or 0) * self.steps_per_epoch
-        self.parameters = objective.players(model)
-        brought = objective.optimisers()
-        self.optimisers: dict[str, Optimiser[Any]] = {
-            player: OPTIMISERS.build(brought.get(player, config.optimiser), parameters)
-            for player, parameters in self.parameters.items()
-        }
-        self.average = WeightAverage(model, config.ema) if config.ema else None
-        self._forward = _Step(model, objective)
-        self._run: Callable[[Batch, StepContext], dict[str, Loss]] = (
-            torch.compile(self._forward) if config.compile else self._forward
-        )
+        self.update = Update(model, objective, config)
         self.step = 0
         self.best: float = math.inf
         self.best_step = 0
         self.bad_validations = 0
-        self._names: list[str] = []
-        self._sums: Tensor | None = None
-        self._count = 0
 
     # The state of a run
 
     def save(self) -> None:
         """Write a checkpoint and drop old ones."""
-        tensors: dict[str, Tensor] = {f"model/{name}": value for name, value in self._forward.state_dict().items()}
-        state: dict[str, Any] = {
-            "optimisers": {},
+        tensors, state = self.update.state()
+        state |= {
             "best": None if self.best == math.inf else self.best,
             "best_step": self.best_step,
             "bad_validations": self.bad_validations,
-            "names": self._names,
-            "count": self._count,
         }
-        for player, optimiser in self.optimisers.items():
-            more, rest = flatten_optimiser(f"optimiser/{player}/", optimiser.torch.state_dict())
-            tensors |= more
-            state["optimisers"][player] = rest
-        if self.average:
-            tensors |= {f"average/{name}": value for name, value in self.average.averages.items()}
-        if self._sums is not None:
-            tensors["sums"] = self._sums
         tensors["random/cpu"] = torch.get_rng_state()
         if self.model.device.type == "cuda":
             tensors["random/cuda"] = torch.cuda.get_rng_state(self.model.device)
@@ -167,16 +121,7 @@ class Trainer:
         tensors, state = load_checkpoint(found[-1])
         device = self.model.device
         try:
-            self._forward.load_state_dict(_under("model/", tensors))
-            for player, optimiser in self.optimisers.items():
-                saved = unflatten_optimiser(f"optimiser/{player}/", tensors, state["optimisers"][player])
-                optimiser.torch.load_state_dict(saved)
-            if self.average:
-                averages = self.average.averages
-                # in the parameters' order, which the file does not keep
-                self.average.averages = {name: tensors[f"average/{name}"].to(device) for name in averages}
-            self._sums = tensors["sums"].to(device) if "sums" in tensors else None
-            self._names, self._count = state["names"], state["count"]
+            self.update.load(tensors, state)
             self.best = math.inf if state["best"] is None else state["best"]
             self.best_step, self.bad_validations = state["best_step"], state["bad_validations"]
             self.step = state["step"]
@@ -196,7 +141,7 @@ class Trainer:
             StoppedError: `stop_requested` was set; a checkpoint was written after the step.
             NonFiniteError: a term is NaN or infinite.
         """
-        self._forward.train()
+        self.update.forward.train()
         while self.step < self.total_steps and not self._stopped_early():
             self._epoch()
 
@@ -208,7 +153,7 @@ class Trainer:
             order = order[: len(order) // config.batch_size * config.batch_size]
         batches = self.data.train.batches(order[done * config.accumulate * config.batch_size :], config.batch_size)
         for micro_batches in _chunks(batches, config.accumulate):
-            self._take(micro_batches)
+            self.update.take(micro_batches, self._context())
             self.step += 1
             last = self.step == self.total_steps
             epoch_end = self.step % self.steps_per_epoch == 0
@@ -225,48 +170,11 @@ class Trainer:
             if last or self._stopped_early():
                 return
 
-    def _take(self, micro_batches: list[Batch]) -> None:
-        config = self.config
-        context = StepContext(self.step, self.steps_per_epoch, self.total_steps, len(self.data.train))
-        for optimiser in self.optimisers.values():
-            optimiser.torch.zero_grad()
-        for batch in micro_batches:
-            with self._autocast():
-                losses = self._run(batch, context)
-            last = list(losses)[-1]
-            for player, loss in losses.items():
-                value = loss.value.sum() if self.objective.config.reduction == "sum" else loss.value.mean()
-                if len(micro_batches) > 1:
-                    value = value / len(micro_batches)
-                # players may share a graph, which the last one frees
-                torch.autograd.backward(value, inputs=self.parameters[player], retain_graph=player != last)
-            self._add(losses)
-        for player, optimiser in self.optimisers.items():
-            if config.gradient_clip is not None:
-                nn.utils.clip_grad_norm_(self.parameters[player], config.gradient_clip)
-            optimiser.step(context)
-        if self.average:
-            self.average.update(self.step + 1)
-
-    def _autocast(self) -> Any:
-        if self.config.precision == "float32":
-            return nullcontext()
-        return torch.autocast(self.model.device.type, dtype=torch.bfloat16)
-
-    def _add(self, losses: dict[str, Loss]) -> None:
-        """Sum the terms on the device; the host sees them at log steps only."""
-        terms = {name: term for loss in losses.values() for name, term in loss.terms.items()}
-        sums = torch.stack([term.detach() for term in terms.values()]).sum(1)
-        if self._sums is None:
-            self._names, self._sums = list(terms), sums
-        else:
-            self._sums += sums
-        self._count += len(losses[MODEL].value)
+    def _context(self) -> StepContext:
+        return StepContext(self.step, self.steps_per_epoch, self.total_steps, len(self.data.train))
 
     def _log(self) -> None:
-        assert self._sums is not None
-        means = dict(zip(self._names, (self._sums / self._count).tolist(), strict=True))
-        self._sums, self._count = None, 0
+        means = self.update.sums.means()
         bad = [name for name, value in means.items() if not math.isfinite(value)]
         if bad:
             raise NonFiniteError(
@@ -275,7 +183,7 @@ class Trainer:
                 "posterior and the likelihood predict."
             )
         line = {"split": "train", "step": self.step, "epoch": self._fraction(), **means}
-        for player, optimiser in self.optimisers.items():
+        for player, optimiser in self.update.optimisers.items():
             line["lr" if player == MODEL else f"{player}/lr"] = optimiser.lr
         self.reporter.line(line)
 
@@ -322,7 +230,7 @@ class Trainer:
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """The weights with which the model is evaluated: the running means where there are any."""
-        with self.average.applied() if self.average else nullcontext():
+        with self.update.average.applied() if self.update.average else nullcontext():
             yield
 
     def finish(self) -> int:
@@ -330,12 +238,12 @@ class Trainer:
         best = checkpoints(self.folder / "best") if self.config.early_stopping else []
         if best:
             tensors, state = load_checkpoint(best[-1])
-            self.model.load_state_dict(_under("model/", tensors))
+            self.model.load_state_dict(under("model/", tensors))
             return int(state["step"])
-        if self.average:
+        if self.update.average:
             with torch.no_grad():
                 for name, parameter in self.model.named_parameters():
-                    parameter.copy_(self.average.averages[name])
+                    parameter.copy_(self.update.average.averages[name])
         return self.step
 
 
@@ -354,7 +262,3 @@ def _chunks(batches: Iterator[Batch], size: int) -> Iterator[list[Batch]]:
             chunk = []
     if chunk:
         yield chunk
-
-
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

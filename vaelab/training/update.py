@@ -1,0 +1,122 @@
+"""One optimiser step of all players."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vaelab.config import TrainingConfig
+from vaelab.model import VAE
+from vaelab.objectives import Loss, Objective
+from vaelab.optimisers import Optimiser
+from vaelab.registry import OPTIMISERS
+from vaelab.training.averaging import WeightAverage
+from vaelab.training.checkpoint import flatten_optimiser, unflatten_optimiser
+from vaelab.training.sums import TermSums
+from vaelab.types import Batch, StepContext
+
+
+class _Forward(nn.Module):
+    """Model and objective as one module, so that compilation sees the whole forward pass."""
+
+    def __init__(self, model: VAE, objective: Objective[Any]) -> None:
+        super().__init__()
+        self.model = model
+        self.objective = objective
+
+    def forward(self, batch: Batch, context: StepContext) -> dict[str, Loss]:
+        losses: dict[str, Loss] = self.objective(self.model, batch, context)
+        return losses
+
+
+class Update:
+    """All that a step changes: weights, optimisers, the running mean of the weights, the sums of the terms.
+
+    Args:
+        model: on its device.
+        objective: on the same device.
+        config: how to train.
+    """
+
+    def __init__(self, model: VAE, objective: Objective[Any], config: TrainingConfig) -> None:
+        self.model = model
+        self.objective = objective
+        self.config = config
+        self.parameters = objective.players(model)
+        brought = objective.optimisers()
+        self.optimisers: dict[str, Optimiser[Any]] = {
+            player: OPTIMISERS.build(brought.get(player, config.optimiser), parameters)
+            for player, parameters in self.parameters.items()
+        }
+        self.average = WeightAverage(model, config.ema) if config.ema else None
+        self.sums = TermSums()
+        self.forward = _Forward(model, objective)
+        self._run: Callable[[Batch, StepContext], dict[str, Loss]] = (
+            torch.compile(self.forward) if config.compile else self.forward
+        )
+
+    def take(self, micro_batches: list[Batch], context: StepContext) -> None:
+        """One step of every player, on the gradient of all micro-batches."""
+        for optimiser in self.optimisers.values():
+            optimiser.torch.zero_grad()
+        for batch in micro_batches:
+            self._accumulate(batch, context, len(micro_batches))
+        for player, optimiser in self.optimisers.items():
+            if self.config.gradient_clip is not None:
+                nn.utils.clip_grad_norm_(self.parameters[player], self.config.gradient_clip)
+            optimiser.step(context)
+        if self.average:
+            self.average.update(context.step + 1)
+
+    def _accumulate(self, batch: Batch, context: StepContext, parts: int) -> None:
+        """Add the gradients of one micro-batch of `parts`."""
+        with self._autocast():
+            losses = self._run(batch, context)
+        last = list(losses)[-1]
+        for player, loss in losses.items():
+            value = loss.value.sum() if self.objective.config.reduction == "sum" else loss.value.mean()
+            if parts > 1:
+                value = value / parts
+            # players may share a graph, which the last one frees
+            torch.autograd.backward(value, inputs=self.parameters[player], retain_graph=player != last)
+        self.sums.add(losses)
+
+    def _autocast(self) -> Any:
+        if self.config.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.model.device.type, dtype=torch.bfloat16)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """What a checkpoint holds of it: tensors, and what JSON can hold."""
+        tensors: dict[str, Tensor] = {f"model/{name}": value for name, value in self.forward.state_dict().items()}
+        state: dict[str, Any] = {"optimisers": {}}
+        for player, optimiser in self.optimisers.items():
+            more, rest = flatten_optimiser(f"optimiser/{player}/", optimiser.torch.state_dict())
+            tensors |= more
+            state["optimisers"][player] = rest
+        if self.average:
+            tensors |= {f"average/{name}": value for name, value in self.average.averages.items()}
+        more, rest = self.sums.state()
+        return tensors | more, state | rest
+
+    def load(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        """The inverse of `state`."""
+        self.forward.load_state_dict(under("model/", tensors))
+        for player, optimiser in self.optimisers.items():
+            saved = unflatten_optimiser(f"optimiser/{player}/", tensors, state["optimisers"][player])
+            optimiser.torch.load_state_dict(saved)
+        if self.average:
+            # in the parameters' order, which the file does not keep
+            self.average.averages = {
+                name: tensors[f"average/{name}"].to(self.model.device) for name in self.average.averages
+            }
+        self.sums.load(tensors, state, self.model.device)
+
+
+def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names have the prefix, without it."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
