@@ -21,6 +21,7 @@ from vaelab.datasets import Dataset
 from vaelab.errors import RunError
 from vaelab.evaluation import Evaluation, draw, evaluate
 from vaelab.files import write_json
+from vaelab.health import Monitor
 from vaelab.metrics import check_metrics
 from vaelab.model import VAE
 from vaelab.provenance import config_hash, environment, peak_memory
@@ -118,12 +119,15 @@ class _Prepared:
 
 
 class _Reporter:
-    """Sends what the trainer reports to metrics.jsonl, the trackers and the screen."""
+    """Sends what the trainer reports to metrics.jsonl, the trackers, the screen and the monitor."""
 
-    def __init__(self, directory: RunDirectory, trackers: list[Tracker[Any]], progress: TrainingProgress) -> None:
+    def __init__(
+        self, directory: RunDirectory, trackers: list[Tracker[Any]], progress: TrainingProgress, monitor: Monitor
+    ) -> None:
         self.file = directory.metrics.open("a", encoding="utf-8")
         self.trackers = trackers
         self.progress = progress
+        self.monitor = monitor
 
     def advance(self, step: int) -> None:
         self.progress.advance(step)
@@ -134,12 +138,9 @@ class _Reporter:
         self.file.flush()
         for tracker in self.trackers:
             tracker.log(line)
-        terms = {name: value for name, value in line.items() if name not in ("split", "step", "epoch", "lr")}
-        if line["split"] == "train":
-            self.progress.terms(terms)
-        else:
-            text = "  ".join(f"{name} {value:.2f}" for name, value in terms.items())
-            self.progress.note(f"  {line['split']} after epoch {line['epoch']:g}: {text}")
+        self.progress.line(line)
+        for finding in self.monitor.line(line):
+            self.progress.note(f"  {finding}")
 
 
 def _execute(
@@ -202,10 +203,19 @@ def _train(
         reporter=_Silent(),
     )
     trainer.restore()
-    directory.truncate_history(trainer.step)
+    directory.truncate(directory.metrics, trainer.step)
     batch = experiment.training.batch_size * experiment.training.accumulate
     progress = TrainingProgress(console, trainer.total_steps, trainer.step, trainer.steps_per_epoch, batch)
-    trainer.reporter = reporter = _Reporter(directory, trackers, progress)
+    monitor = Monitor(
+        directory,
+        prepared.model,
+        data,
+        seed=experiment.seed,
+        batch=batch,
+        step=trainer.step,
+        total_steps=trainer.total_steps,
+    )
+    trainer.reporter = reporter = _Reporter(directory, trackers, progress, monitor)
     try:
         with progress, _graceful(trainer):
             trainer.train()

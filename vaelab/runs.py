@@ -56,6 +56,16 @@ class RunDirectory:
         return self.path / "evaluation.json"
 
     @property
+    def health(self) -> Path:
+        """A line a probe of the latents or a finding of the training."""
+        return self.path / "health.jsonl"
+
+    @property
+    def report(self) -> Path:
+        """All of the run on one page."""
+        return self.path / "report.html"
+
+    @property
     def weights(self) -> Path:
         """The weights that were evaluated."""
         return self.path / "weights.safetensors"
@@ -118,20 +128,16 @@ class RunDirectory:
 
     def history(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl. A last line that was cut off in writing is left out."""
-        if not self.metrics.exists():
-            return []
-        lines = []
-        for text in self.metrics.read_text(encoding="utf-8").splitlines():
-            try:
-                lines.append(json.loads(text))
-            except ValueError:
-                break
-        return lines
+        return _lines(self.metrics)
 
-    def truncate_history(self, step: int) -> None:
-        """Drop the lines after a step, which the resumed run writes again."""
-        kept = [line for line in self.history() if line["step"] <= step]
-        write_text(self.metrics, "".join(json.dumps(line) + "\n" for line in kept))
+    def health_lines(self) -> list[dict[str, Any]]:
+        """The lines of health.jsonl, likewise."""
+        return _lines(self.health)
+
+    def truncate(self, file: Path, step: int) -> None:
+        """Drop the lines of one of these files after a step, which the resumed run writes again."""
+        kept = [line for line in _lines(file) if line["step"] <= step]
+        write_text(file, "".join(json.dumps(line) + "\n" for line in kept))
 
 
 @dataclass
@@ -277,6 +283,18 @@ def load_run(path: str | Path, device: str = "auto") -> Run:
     if not isinstance(content, Mapping):
         raise RunError(f"{directory.config}: not an experiment")
     return Run(directory, parse_experiment(content, str(directory.config)), resolve_device(device))
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    lines = []
+    for text in path.read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(text))
+        except ValueError:
+            break
+    return lines
 
 
 def _brief(value: Any) -> str:

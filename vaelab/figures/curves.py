@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
-from collections import defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,24 +10,12 @@ from pydantic import PositiveInt
 
 from vaelab.figures.base import Figure, FigureContext
 from vaelab.figures.sheets import COLOURS, new_picture
+from vaelab.history import Points, in_nats, ordered, series, without_outset
 from vaelab.model import VAE
 from vaelab.registry import FIGURES, ComponentConfig
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
-
-#: What a line of the history holds besides terms: where it stands, and how fast and with what settings it was made.
-_BOOKKEEPING = re.compile(
-    r"^(step|epoch|split|(.*/)?(lr|time|seconds|memory|\w*(gradient_norm|_per_second|_seconds|_weight|_stderr)))$"
-)
-#: Of the validation's values, those that are in nats; the terms of the training all are.
-_NATS = re.compile(
-    r"^(negative_elbo|distortion|(unit_)?rate|nll_(is|ais)\w+|(amortisation|approximation|inference)_gap_\w+"
-    r"|(mutual_information|aggregate_kl|total_correlation|dimension_kl)(_\w+)?)(/|$)"
-)
-_FIRST = ("loss", "negative_elbo", "distortion", "rate", "kl")
-
-Points = list[tuple[float, float, float]]  # step, value, standard error (0 where there is none)
 
 
 class CurvesConfig(ComponentConfig):
@@ -50,27 +36,25 @@ class Curves(Figure[CurvesConfig]):
     """
 
     def draw(self, model: VAE, context: FigureContext) -> dict[str, Picture]:
-        series = _series(context.history)
-        names = sorted(series, key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
+        terms = series(context.history)
         # a deep hierarchy's rates by group would be a panel each
-        names = [name for name in names if "/group_" not in name][: self.config.panels]
+        names = [name for name in ordered(terms) if "/group_" not in name][: self.config.panels]
         if not names:
             return {}
         columns = min(3, len(names))
         rows = math.ceil(len(names) / columns)
         picture = new_picture(max(3.1 * columns, 4.2), 2.3 * rows + 0.7, "Training", context)
         panels = picture.subplots(rows, columns, squeeze=False).flatten()
-        last = max(step for splits in series.values() for points in splits.values() for step, _, _ in points)
+        last = max(step for splits in terms.values() for points in splits.values() for step, _, _ in points)
         seen: dict[str, Any] = {}
         for panel, name in zip(panels, names, strict=False):
-            for split, points in series[name].items():
+            for split, points in terms[name].items():
                 seen.setdefault(split, _curve(panel, split, points))
             panel.set_title(name, fontsize=9)
             panel.set_xlabel("step", fontsize=8)
-            nats = "train" in series[name] or _NATS.match(name)
-            panel.set_ylabel("nats" if nats else "", fontsize=8)
+            panel.set_ylabel("nats" if in_nats(name, terms[name]) else "", fontsize=8)
             panel.set_xlim(0, 1.03 * last)
-            panel.set_ylim(*_limits(series[name].values()))
+            panel.set_ylim(*_limits(terms[name].values()))
             panel.tick_params(labelsize=7)
             panel.grid(alpha=0.25, linewidth=0.6)
             panel.spines[["top", "right"]].set_visible(False)
@@ -78,19 +62,6 @@ class Curves(Figure[CurvesConfig]):
             panel.set_visible(False)
         picture.legend(seen.values(), seen.keys(), loc="outside lower center", ncols=3, fontsize=8, frameon=False)
         return {"curves": picture}
-
-
-def _series(history: Iterable[dict[str, Any]]) -> dict[str, dict[str, Points]]:
-    """The history by term and split; what is no finite number is left out."""
-    series: dict[str, dict[str, Points]] = defaultdict(lambda: defaultdict(list))
-    for line in history:
-        for name, value in line.items():
-            if "step" not in line or _BOOKKEEPING.match(name) or isinstance(value, bool):
-                continue
-            if isinstance(value, int | float) and math.isfinite(value):
-                error = line.get(f"{name}_stderr") or 0.0
-                series[name][str(line.get("split", "train"))].append((line["step"], value, error))
-    return series
 
 
 def _curve(panel: Any, split: str, points: Points) -> Any:
@@ -109,7 +80,7 @@ def _curve(panel: Any, split: str, points: Points) -> Any:
 
 def _limits(curves: Iterable[Points]) -> tuple[float, float]:
     """All values but the first twentieth of long curves, with a margin."""
-    kept = [value for points in curves for _, value, _ in points[len(points) // 20 :]]
+    kept = without_outset(curves)
     low, high = min(kept), max(kept)
     margin = 0.06 * (high - low) or 0.05 * abs(high) or 0.5
     return low - margin, high + margin

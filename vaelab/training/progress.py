@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
@@ -67,6 +67,15 @@ class TrainingProgress:
             self._bar.update(self._task, completed=step)
         elif self._bar is None and (step % self.steps_per_epoch == 0 or step == self.total):
             self._show()
+
+    def line(self, line: Mapping[str, Any]) -> None:
+        """A line of metrics.jsonl: terms of the training, or values of a validation."""
+        terms = {name: value for name, value in line.items() if name not in ("split", "step", "epoch", "lr")}
+        if line["split"] == "train":
+            self.terms(terms)
+        else:
+            text = "  ".join(f"{name} {value:.2f}" for name, value in terms.items())
+            self.note(f"  {line['split']} after epoch {line['epoch']:g}: {text}")
 
     def terms(self, terms: Mapping[str, float]) -> None:
         """The terms as of now; in plain mode they are shown at the end of the epoch."""
