@@ -29,8 +29,8 @@ class Movement:
     r"""Tells whether the learning rate is too small to move the weights.
 
     The median over the weight matrices of $\lVert\theta_t - \theta_0\rVert / \lVert\theta_0\rVert$, scaled to 100 steps by
-    the square root of their number, as steps with noise add up. Judged once, at the first line 100 steps or more after the
-    beginning or at the end of the first epoch where that is earlier, and not while the learning rate is being warmed up.
+    the square root of their number, as steps with noise add up. Judged once: at the second line or later, 100 steps or more
+    after the beginning or at the end of an epoch, and not while the learning rate is being warmed up.
 
     Args:
         model: at the beginning of its training.
@@ -38,20 +38,25 @@ class Movement:
 
     def __init__(self, model: nn.Module) -> None:
         self._matrices = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2 and bool(p.detach().any())]
-        self._restart(0, math.inf)
+        self._restart(0, None)
         self._open = bool(self._matrices)
 
-    def _restart(self, step: int, lr: float) -> None:
+    def _restart(self, step: int, lr: float | None) -> None:
         self._step, self._lr = step, lr
         self._start = [_some_of(parameter).clone() for parameter in self._matrices]
 
     def look(self, line: Line) -> list[Finding]:
         """At a line of the training."""
         steps, lr = line["step"] - self._step, float(line.get("lr", math.nan))
-        if not self._open or (steps < STEPS and not float(line.get("epoch", 0)).is_integer()):
+        if not self._open:
             return []
-        if lr > 1.05 * self._lr:  # warming up; the weights are to be seen moving at the full rate
+        if self._lr is None:
+            self._lr = lr
+            return []
+        if lr > 1.05 * self._lr:  # warming up
             self._restart(line["step"], lr)
+            return []
+        if steps < STEPS and not float(line["epoch"]).is_integer():
             return []
         moved = self._moved() * math.sqrt(STEPS / steps)
         self._open, self._start = False, []
