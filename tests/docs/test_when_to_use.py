@@ -44,3 +44,11 @@ def test_components_of_a_family_do_not_share_their_advice():
     advice = [re.search(r"^Use it .*", docstring(entry.values[0]), re.M | re.S) for entry in ENTRIES]
     texts = [found[0] for found in advice if found]
     assert len(texts) == len(set(texts)) >= 100
+
+
+@pytest.mark.parametrize("entry", [param for param in ENTRIES if param.id.startswith("metric.")])
+def test_a_metric_states_bias_cost_and_source(entry: Entry):
+    text = docstring(entry)
+    assert re.search(r"(\*Bias\*|Bias):\s", text), "say whether the estimate is biased, and which way"
+    assert re.search(r"(\*Cost\*|Cost):\s", text), "say what it costs"
+    assert "$" in text, "give the formula"

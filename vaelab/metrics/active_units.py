@@ -43,6 +43,10 @@ class ActiveUnits(Metric[ActiveUnitsConfig]):
     the groups above, as the definition says, and not over their means; see `latent_moments`. Groups of codes have no
     such variance and are left out; `latent_usage` counts their codes.
 
+    *Bias*: the variance is a covariance of two independent averages, so the noise of draws does not raise it; a
+    unit close to the threshold may fall on either side. *Cost*: one pass over the data with 2 `samples` draws
+    of the posterior in a hierarchy; no decoder.
+
     Use it to see collapse unit by unit; the threshold is a convention, and units of codes and maps are better told by
     `latent_usage`.
     """

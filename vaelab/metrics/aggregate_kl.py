@@ -60,10 +60,13 @@ class AggregateKL(Metric[AggregateKLConfig]):
       It smooths: sharp densities look broader, and in more than a few dimensions the joint density is poor and the total
       correlation low; the marginals are estimated in one dimension each.
 
-    Standard errors are those of the means over draws and ignore that all terms share the M data. Total correlation and
+    *Bias*: as said there, and common to the joint values where the rate is near $\log M$. Standard errors are those of
+    the means over draws and ignore that all terms share the M data. Total correlation and
     marginals need a posterior that is a product over its components (or kernels), the marginals' KL a prior that is one. Nothing
     for groups of codes and the like, for conditional models, whose prior differs between data, and for posteriors that
     cannot score every point (but by kernels).
+
+    *Cost*: $M^2$ densities of a latent and one pass of the encoder over M data.
 
     Use it to see whether samples of the prior can be good, and whether latents are independent; where the rate is above the
     logarithm of M only the marginals can be trusted, and models compare at the same M and estimator only.

@@ -51,7 +51,7 @@ class AmortisationGap(Metric[AmortisationGapConfig]):
       q^* = \arg\max_{\mathcal N(\mu, \operatorname{diag}\sigma^2)} \mathcal L[q]$$
 
     q is the encoder's posterior. $q^*$ is found for each datum by Adam on $(\mu, \log\sigma)$ from the encoder's start, and both
-    bounds are measured with the same K fresh draws: `amortisation_gap_steps300`. $\log p(x)$ is estimated by K
+    bounds are measured with the same K fresh draws: `amortisation_gap_steps300`. *Bias*: $\log p(x)$ is estimated by K
     importance samples of $q^*$, whose expectation is a lower bound: so `approximation_gap_steps300_is500` and the sum
     `inference_gap_steps300_is500` are low where K is small. The amortisation gap is low where the steps do not suffice, and may be
     a little below 0 where the encoder is as good as $q^*$.
@@ -59,8 +59,10 @@ class AmortisationGap(Metric[AmortisationGapConfig]):
     For one latent group with a diagonal normal posterior; nothing for other models, whose optimum within their own
     family it would not be.
 
+    *Cost*: some hundreds of decoder passes with gradients a datum.
+
     Use it to decide between a larger encoder and a richer posterior: the first closes the amortisation gap alone, the second the
-    approximation gap; each datum costs some hundreds of decoder passes with gradients.
+    approximation gap.
     """
 
     def evaluate(self, model: VAE, split: Split, context: EvaluationContext) -> dict[str, Value]:

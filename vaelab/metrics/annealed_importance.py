@@ -73,9 +73,11 @@ class AnnealedImportance(Metric[AnnealedImportanceConfig]):
     One deviation from Wu et al.: step sizes are tuned on chains of their own before those that are weighted run, a size a
     datum and temperature. Adapted on the weighted chains they would bias the weights.
 
-    Use it to check an importance-sampled NLL on some data, or where the posterior is poor or has no density; it costs
-    chains x steps x leapfrog gradients of the decoder a datum. For models of one latent group of real numbers; nothing
-    for others, nor with `"start": "posterior"` where q(z | x) cannot be evaluated at any point.
+    *Bias*: upwards, smaller with more temperatures, and bounded by the gap on simulated data. *Cost*: chains x steps x
+    leapfrog gradients of the decoder a datum.
+
+    Use it to check an importance-sampled NLL on some data, or where the posterior is poor or has no density. For models of
+    one latent group of real numbers; nothing for others, nor with `"start": "posterior"` where q(z | x) cannot be evaluated at any point.
     """
 
     def evaluate(self, model: VAE, split: Split, context: EvaluationContext) -> dict[str, Value]:

@@ -59,6 +59,9 @@ class BitsPerDim(Metric[BitsPerDimConfig]):
     density gives to a level's bin (Theis et al. 2016, section 3.1). The two do not compare as equals: the gap of the bound
     is part of the second. K is part of the name as in `importance_nll`. D counts every number of a datum, colours too.
 
+    *Bias*: that of `importance_nll`, upwards, and with uniform noise that of the bound besides. *Cost*: K
+    passes of the decoder a datum.
+
     Use it for images of 8 bits, whose published likelihoods are in this unit. Nothing for real-valued or incomplete data,
     for models without a density, for uniform noise on bits, and for the cross-entropy of grey levels.
     """

@@ -47,6 +47,11 @@ class Clustering(Metric[ClusteringConfig]):
 
     The evaluated split is clustered, so no training data are needed. Nothing where the data have no labels.
 
+    *Bias*: k-means finds a local optimum, of which the best of several starts is taken, and a better one would
+    change all three; the accuracy is above chance even for random clusters, as its map is fitted, and mutual
+    information grows with the number of clusters, while the Rand index is adjusted for both. *Cost*: one pass
+    of the encoder, and k-means.
+
     Use it for priors with clusters, such as a mixture; k-means takes clusters to be balls of one size, and another number of
     clusters gives another value.
     """

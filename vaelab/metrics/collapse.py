@@ -56,6 +56,9 @@ class Collapse(Metric[CollapseConfig]):
     With `units`, `unit_rate/group_0/unit_3` (nats, a mean over data) and `unit_explained/group_0/unit_3` as well. Among the
     metrics of `training.validation` they tell `collapse_report` which unit was lost, when, and why.
 
+    *Bias*: none in the KLs, which are closed; the share of data below epsilon is a plain mean, so that a unit
+    close to delta may fall on either side. *Cost*: one pass of encoder and latents; no decoder.
+
     Use it beside `active_units` where the question is what the KL says, not how far the mean moves; a collapsed unit is no defect if
     the data need no more units.
     """

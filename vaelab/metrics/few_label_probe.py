@@ -46,6 +46,9 @@ class FewLabelProbe(Metric[FewLabelProbeConfig]):
 
     Raises DataError where the evaluation was given no training data, or fewer than n of a class.
 
+    *Bias*: a probe of the best regularisation might do better, as none is searched for. *Cost*: one pass of the
+    encoder over M data and the evaluated ones, and R small regressions.
+
     Use it for what a representation is worth where labels are rare; from one draw alone nothing can be concluded, so look
     at the spread.
     """

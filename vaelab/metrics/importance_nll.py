@@ -46,6 +46,9 @@ class ImportanceNLL(Metric[ImportanceNLLConfig]):
     effective sample size $(\sum w)^2 / \sum w^2$, between 1 and K, `ess_is128`; where it is near 1, the bound is loose.
     Nothing where the posterior has no density.
 
+    *Bias*: upwards, by about $\operatorname{Var}(w)/2K\,p(x)^2$ for large K. *Cost*: one pass of the encoder
+    and K of the decoder a datum.
+
     Use it to compare models by likelihood, with K of at least some hundreds; it overestimates the NLL, the more the
     poorer the posterior, so look at the effective sample size beside it.
     """

@@ -37,11 +37,14 @@ class ImputationError(Metric[ImputationConfig]):
     r"""Errors of imputed numbers where they were hidden, a mean over the hidden numbers of a datum.
 
     `imputation_mse_is100`: $(x^m - \hat x^m)^2$ with $\hat x^m$ the self-normalised importance-sampling estimate of
-    $\mathbb E[x^m \mid x^o]$ (Mattei & Frellsen 2019, section 3), K in the name; biased towards the posterior's mean where
-    the effective sample size `imputation_ess_is100` is small. `imputation_mae_draw_is100`: $\lvert x^m - \tilde x^m\rvert$ of one
+    $\mathbb E[x^m \mid x^o]$ (Mattei & Frellsen 2019, section 3), K in the name, to be doubted where the effective
+    sample size `imputation_ess_is100` is small. `imputation_mae_draw_is100`: $\lvert x^m - \tilde x^m\rvert$ of one
     draw by sampling importance resampling, for bits the share that is wrong. For comparison
     `imputation_mse_mean`: the error of each number's mean over the data in which it was observed. Nothing where the data are
     complete, or where the model has no importance weights.
+
+    *Bias*: that of self-normalised importance sampling, towards the posterior's mean, which falls like 1/K. *Cost*: one
+    pass of the encoder and K of the decoder a datum.
 
     Use it for models of incomplete data when the truth is known; a small squared error of the mean says nothing about
     how varied the imputations are.

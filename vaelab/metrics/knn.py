@@ -44,6 +44,9 @@ class Knn(Metric[KnnConfig]):
 
     Raises DataError where the evaluation was given no training data, or fewer than k.
 
+    *Bias*: the accuracy grows with M. *Cost*: one pass of the encoder over M data and the evaluated ones, and
+    the distances between them. The rule is Cover & Hart's (1967); Wu et al. (2018) use it for representations.
+
     Use it beside `linear_probe` to see whether classes are clusters of any form; in many dimensions distances tell
     little, and units of large variance decide.
     """

@@ -27,6 +27,9 @@ class LabelAccuracy(Metric[LabelAccuracyConfig]):
     section 4). Groups before it take their posterior's centre. Nothing where the model has no such group or the data
     have no labels. Without supervision of the classes it tells nothing, since their order is arbitrary.
 
+    *Bias*: none, a mean over labelled data; where groups before the label are not known, their centre stands
+    for an average over them. *Cost*: one pass of the encoder.
+
     Use it for semi-supervised models; for models without a latent that is the label it has nothing to measure.
     """
 

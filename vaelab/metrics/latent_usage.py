@@ -42,6 +42,9 @@ class LatentUsage(Metric[LatentUsageConfig]):
     `codes_used`, how many of the codes occur, and `code_perplexity`, $\exp H$ of their frequencies over data and
     positions, at most the number of codes (van den Oord et al. 2017).
 
+    *Bias*: as in `active_units` for real groups; the perplexity of few data is too low, as rare codes do not
+    occur. *Cost*: one pass over the data with several draws of the posterior; no decoder.
+
     Use it for codes and for hierarchies, to see which groups and codes are in use; it says nothing about what they
     mean.
     """

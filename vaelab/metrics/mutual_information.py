@@ -43,6 +43,9 @@ class MutualInformation(Metric[MutualInformationConfig]):
     Johnson 2016, equation 3). Later groups depend on earlier ones and have no such mixture; a group of codes has no
     density and yields nothing, as does a posterior that cannot score every point.
 
+    *Bias*: the mutual information is low where it is near $\log N$, and the aggregate KL then too high by as
+    much. *Cost*: $N^2$ densities of a latent, and encodings as often as batches are compared.
+
     Use it to tell a rate that carries information from one that is mere mismatch with the prior; it is limited by the
     logarithm of the number of data used.
     """

@@ -80,6 +80,10 @@ class OOD(Metric[OODConfig]):
     Raises ConfigError where the shapes, the kind of numbers, the conditions or the binarisation differ, and DataError where
     `typicality` was given no training data.
 
+    *Bias*: none of the AUROC given the scores, which have the bias of `importance_nll`. *Cost*: K passes of the
+    decoder a datum on both sides; the regret takes as many gradient steps a datum as its name says, and is by
+    far the dearest.
+
     Use it to see whether a likelihood can be trusted as an alarm; a value holds for this other data set only, and data that differ
     by background or contrast are told apart by these alone.
     """
