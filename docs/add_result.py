@@ -11,14 +11,15 @@ from typing import Any
 RESULTS = Path(__file__).with_name("results")
 
 
-def add(run: Path) -> Path:
-    """Copy one run, replacing an older one of the same name."""
+def copy(run: Path, target: Path, *, figures: bool = True) -> Path:
+    """Copy a finished run to `target`, replacing what is there; without weights and checkpoints."""
     manifest = json.loads((run / "manifest.json").read_text())
     if manifest["status"] != "finished":
         raise SystemExit(f"{run}: its status is {manifest['status']}, and only a finished run is a result")
-    target = RESULTS / manifest["name"]
     shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(run / "figures", target / "figures")
+    target.mkdir(parents=True)
+    if figures:
+        shutil.copytree(run / "figures", target / "figures")
     for name in ("config.json", "metrics.jsonl"):
         shutil.copy(run / name, target / name)
     for name in ("manifest.json", "evaluation.json"):
@@ -36,4 +37,5 @@ def without_places(content: Any) -> Any:
 
 if __name__ == "__main__":
     for argument in sys.argv[1:]:
-        print(add(Path(argument)))
+        run = Path(argument)
+        print(copy(run, RESULTS / json.loads((run / "manifest.json").read_text())["name"]))

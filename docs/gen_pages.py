@@ -1,4 +1,4 @@
-"""Pages made when the documentation is built: one a component family, the model zoo, and the results.
+"""Pages made when the documentation is built: one a component family, the model zoo, the results, and the studies.
 
 Nothing of it is committed.
 """
@@ -14,6 +14,7 @@ DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS))
 
 from hooks import field_table, title  # noqa: E402
+from studies import studies_page  # noqa: E402
 from zoo import example_of, files, picture, zoo_page  # noqa: E402
 
 from vaelab.catalogue import arguments, docstring, example  # noqa: E402
@@ -207,6 +208,7 @@ def main() -> None:
 
     pages = {f"components/{name}.md": component_page(registry) for name, registry in FAMILIES.items()}
     pages |= {"components/index.md": overview(), "results.md": results_page(DOCS / "results"), "gallery.md": zoo_page()}
+    pages["studies.md"] = studies_page(DOCS / "results" / "studies")
     # the experiments themselves, which the zoo links to
     pages |= {path.relative_to(DOCS.parent).as_posix(): path.read_text() for path in files().values()}
     for path, text in pages.items():
