@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import json
 from dataclasses import dataclass
@@ -32,7 +33,9 @@ def family(name: str) -> Registry:
         ConfigError: listing the families.
     """
     if name not in FAMILIES:
-        raise ConfigError(f"there is no family '{name}'. Families: {', '.join(FAMILIES)}.")
+        near = difflib.get_close_matches(name, FAMILIES, n=1)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        raise ConfigError(f"there is no family '{name}'.{hint} Families: {', '.join(FAMILIES)}.")
     return FAMILIES[name]
 
 

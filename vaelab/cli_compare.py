@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +9,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from vaelab.cli_options import DeviceOption, RunsArgument
+from vaelab.cli_options import DeviceOption, JsonOption, RunsArgument, SplitOption, complete_kinds_of
+from vaelab.cli_output import print_json, say
 
 
 def register(app: typer.Typer, console: Callable[[], Console]) -> None:
@@ -23,14 +23,19 @@ def register(app: typer.Typer, console: Callable[[], Console]) -> None:
 
     @app.command()
     def evaluate(
-        runs: RunsArgument,
-        split: Annotated[str, typer.Option(help="test, validation or train.")] = "test",
+        runs: RunsArgument = None,
+        split: SplitOption = "test",
         metric: Annotated[
             list[str] | None,
-            typer.Option(metavar="KIND|JSON", help="Measure this and add it to the evaluation. May be repeated."),
+            typer.Option(
+                metavar="KIND|JSON",
+                help="Measure this and add it to the evaluation. May be repeated.",
+                autocompletion=complete_kinds_of("metric"),
+            ),
         ] = None,
         limit: Annotated[int | None, typer.Option(min=1, help="Measure the first so many data only.")] = None,
         device: DeviceOption = None,
+        json_: JsonOption = False,
     ) -> None:
         """Evaluate finished runs and draw their figures again; with --metric or --limit, measure only."""
         from vaelab.comparison import evaluate_more, metric_configs
@@ -38,36 +43,41 @@ def register(app: typer.Typer, console: Callable[[], Console]) -> None:
         from vaelab.experiment import evaluate_run
         from vaelab.runs import load_run
 
-        loaded = [load_run(run, device or "auto") for run in runs]
+        loaded = [load_run(run, device or "auto") for run in runs or ()]
         configs = metric_configs(metric or ())
+        measured = []
         for run in loaded:
-            if len(loaded) > 1:
-                console().print(str(run.path), highlight=False, markup=False, soft_wrap=True)
+            if len(loaded) > 1 and not json_:
+                say(console(), str(run.path))
             if configs or limit is not None:
                 found = evaluate_more(run, configs, split=split, limit=limit)
             else:
                 found = evaluate_run(run, split=split)
-            console().print(table(found.to_json()))
+            measured.append({"directory": str(run.path), **found.to_json()})
+            if not json_:
+                console().print(table(found.to_json()))
+        if json_:
+            print_json(measured)
 
     @app.command()
     def compare(
-        runs: RunsArgument,
+        runs: RunsArgument = None,
         metric: Annotated[
             list[str] | None,
             typer.Option(metavar="NAME", help="A value to compare, such as nll_is128. May be repeated."),
         ] = None,
-        split: Annotated[str, typer.Option(help="test, validation or train.")] = "test",
+        split: SplitOption = "test",
         out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("comparison"),
-        json_: Annotated[bool, typer.Option("--json", help="Print comparison.json in place of a table.")] = False,
+        json_: JsonOption = False,
     ) -> None:
         """Put evaluated runs side by side, by configuration and over seeds."""
         from vaelab.comparison import compare as put_together
 
-        comparison = put_together(runs, metrics=metric or (), split=split)
+        comparison = put_together(runs or (), metrics=metric or (), split=split)
         written = comparison.write(out)
         if json_:
-            sys.stdout.write(written[0].read_text(encoding="utf-8"))
+            print_json(comparison.to_json())
             return
         console().print(comparison.table())
         for path in written:
-            console().print(str(path), highlight=False, markup=False, soft_wrap=True)
+            say(console(), str(path))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +9,16 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from vaelab.cli_options import DeviceOption, OutOption, RunArgument, RunsArgument, SeedOption
+from vaelab.cli_options import (
+    DeviceOption,
+    JsonOption,
+    OutOption,
+    RunArgument,
+    RunsArgument,
+    SeedOption,
+    complete_kinds_of,
+)
+from vaelab.cli_output import print_json, say
 from vaelab.errors import ConfigError
 
 
@@ -25,13 +32,18 @@ def register(app: typer.Typer, console: Callable[[], Console]) -> None:
 
     @app.command()
     def sample(
-        run: RunArgument,
+        run: RunArgument = "",
         num: Annotated[int, typer.Option(min=1, max=100_000, help="How many pictures (of each digit).")] = 8,
         digit: Annotated[
             str | None, typer.Option(help="Vary an example of this label instead of drawing from the prior; or 'all'.")
         ] = None,
         sampler: Annotated[
-            str, typer.Option(metavar="KIND", help="Where latents come from; `vaelab list sampler` names the kinds.")
+            str,
+            typer.Option(
+                metavar="KIND",
+                help="Where latents come from; `vaelab list sampler` names the kinds.",
+                autocompletion=complete_kinds_of("sampler"),
+            ),
         ] = "prior",
         set_: Annotated[
             list[str] | None,
@@ -66,36 +78,32 @@ def register(app: typer.Typer, console: Callable[[], Console]) -> None:
                 temperature=temperature,
                 condition=condition,
                 seed=seed,
-                report=lambda text: console().print(text, highlight=False, markup=False, soft_wrap=True),
+                report=lambda text: say(console(), text),
             )
         else:
             written = around_examples(loaded, digit, num, folder, seed=seed)
-        console().print(
-            f"{len(written)} pictures in {folder}, {written[-1].name} shows them together",
-            highlight=False,
-            soft_wrap=True,
-        )
+        say(console(), f"{len(written)} pictures in {folder}, {written[-1].name} shows them together")
 
     @app.command()
     def ensemble(
-        runs: RunsArgument,
+        runs: RunsArgument = None,
         weights: Annotated[str, typer.Option(help="uniform, or fitted to the validation data by EM.")] = "uniform",
         samples: Annotated[int, typer.Option(min=1, help="Importance samples a datum and member.")] = 128,
         limit: Annotated[int | None, typer.Option(min=1, help="Use the first so many data of each split.")] = None,
         num: Annotated[int, typer.Option(min=1, max=10_000, help="Pictures drawn from the mixture.")] = 64,
         seed: SeedOption = 0,
         out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("ensemble"),
-        json_: Annotated[bool, typer.Option("--json", help="Print ensemble.json in place of a table.")] = False,
+        json_: JsonOption = False,
         device: DeviceOption = None,
     ) -> None:
         """Evaluate several runs as one density, their mixture."""
         from vaelab.ensembles import ensemble as combine
 
-        mixture = combine(runs, weights=weights, samples=samples, limit=limit, seed=seed, device=device or "auto")
+        mixture = combine(runs or (), weights=weights, samples=samples, limit=limit, seed=seed, device=device or "auto")
         written = mixture.write(out, pictures=num)
         if json_:
-            sys.stdout.write(json.dumps(mixture.to_json(), indent=2) + "\n")
+            print_json(mixture.to_json())
             return
         console().print(mixture.table())
         for path in written:
-            console().print(str(path), highlight=False, markup=False, soft_wrap=True)
+            say(console(), str(path))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +9,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from vaelab.cli_options import DeviceOption
+from vaelab.cli_options import DeviceOption, JsonOption
+from vaelab.cli_output import print_json, say
 
 
 def register(app: typer.Typer, console: Callable[[], Console]) -> None:
@@ -27,7 +26,7 @@ def register(app: typer.Typer, console: Callable[[], Console]) -> None:
         sweep: Annotated[Path, typer.Argument(metavar="SWEEP", help="A sweep's JSON file.")],
         out: Annotated[Path, typer.Option(help="Folder of the sweeps.")] = Path("sweeps"),
         status: Annotated[bool, typer.Option("--status", help="Show how far it is; run nothing.")] = False,
-        json_: Annotated[bool, typer.Option("--json", help="Print sweep.json in place of a table.")] = False,
+        json_: JsonOption = False,
         device: DeviceOption = None,
     ) -> None:
         """Run an experiment under many configurations and seeds; the same command elsewhere joins in."""
@@ -37,18 +36,15 @@ def register(app: typer.Typer, console: Callable[[], Console]) -> None:
         live = Console(quiet=True) if json_ else console()
         results = sweep_status(sweep, out) if status else run_sweep(sweep, out, device=device, console=live)
         if json_:
-            sys.stdout.write(json.dumps(results.to_json(), indent=2) + "\n")
+            print_json(results.to_json())
             return
-
-        def say(text: str) -> None:
-            console().print(text, highlight=False, markup=False, soft_wrap=True)
 
         console().print(results.table())
         if results.importance:
             shares = ", ".join(f"{path} {share:.2f}" for path, share in results.importance.items())
-            say(f"importance  {shares}")
+            say(console(), f"importance  {shares}")
         for run, worker in results.workers.items():
-            say(f"running     {run} on {worker['host']}, process {worker['pid']}")
+            say(console(), f"running     {run} on {worker['host']}, process {worker['pid']}")
         if results.best is not None:
-            say(f"best        trial {results.best.number}: {results.folder / 'best.json'}")
-        say(f"results     {results.folder / 'sweep.json'}")
+            say(console(), f"best        trial {results.best.number}: {results.folder / 'best.json'}")
+        say(console(), f"results     {results.folder / 'sweep.json'}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import threading
 import time
@@ -31,6 +32,9 @@ from vaelab.trackers import RunInfo, Tracker
 from vaelab.training import StoppedError, Trainer
 from vaelab.training.checkpoint import save_weights
 from vaelab.training.progress import TrainingProgress
+from vaelab.types import DataSplits
+
+_log = logging.getLogger("vaelab")
 
 
 def train(
@@ -62,6 +66,7 @@ def train(
     where = resolve_device(experiment.device)
     prepared = _Prepared(experiment, where)
     data = load_data(experiment, where)
+    _say(prepared, data)
     directory = RunDirectory.create(Path(out), experiment)
     return _execute(directory, prepared, data, console or Console(quiet=True), trackers, resumed=False)
 
@@ -88,6 +93,7 @@ def resume(
     where = resolve_device(device or run.experiment.device)
     prepared = _Prepared(run.experiment, where)
     data = load_data(run.experiment, where, run.directory.read_manifest().get("data"))
+    _say(prepared, data)
     return _execute(run.directory, prepared, data, console or Console(quiet=True), trackers, resumed=True)
 
 
@@ -116,6 +122,16 @@ class _Prepared:
         check_metrics((*experiment.training.validation, *experiment.evaluation.metrics), dataset.spec)
         self.model.to(device)
         self.objective.to(device)
+
+
+def _say(prepared: _Prepared, data: DataSplits) -> None:
+    """What is about to happen, for those who asked for more."""
+    _log.info("device      %s", prepared.device)
+    for axis, part in prepared.model.named_children():
+        size = sum(parameter.numel() for parameter in part.parameters())
+        _log.info("%-11s %s, %s parameters", axis, getattr(prepared.experiment.model, axis).kind, f"{size:,}")
+    sizes = ", ".join(f"{name} {number:,}" for name, number in data.provenance.get("sizes", {}).items())
+    _log.info("data        %s; %s; %s", data.provenance["source"], sizes, data.provenance.get("split_rule", ""))
 
 
 class _Reporter:

@@ -49,8 +49,13 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file atomically; NaN and infinity become null, since JSON has none."""
-    write_text(path, json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
+    """Write a JSON file atomically; see `to_json`."""
+    write_text(path, to_json(content))
+
+
+def to_json(content: Any) -> str:
+    """Indented JSON; NaN and infinity become null, since JSON has none."""
+    return json.dumps(_finite(content), indent=2, allow_nan=False) + "\n"
 
 
 def _finite(content: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import fcntl
 import json
 from collections.abc import Iterator, Mapping
@@ -264,7 +265,9 @@ def find_run(run: str | Path, root: Path = Path("runs")) -> Path:
         if runs:
             return runs[-1]
     known = sorted({str(path.parent.parent.relative_to(root)) for path in root.glob("*/*/config.json")})
-    hint = f" Under {root} there are runs of: {', '.join(known)}." if known else f" Under {root} there are no runs."
+    near = difflib.get_close_matches(str(run), known, n=1)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    hint += f" Under {root} there are runs of: {', '.join(known)}." if known else f" Under {root} there are no runs."
     raise RunError(f"'{run}' is no run: no config.json there.{hint}")
 
 

@@ -44,7 +44,17 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("evaluation",),
     ("experiment", "catalogue", "generation", "ensembles", "comparison"),
     ("sweep",),
-    ("cli", "cli_options", "cli_compare", "cli_sampling", "cli_sweep", "__main__", "__init__"),
+    (
+        "cli",
+        "cli_options",
+        "cli_output",
+        "cli_catalogue",
+        "cli_compare",
+        "cli_sampling",
+        "cli_sweep",
+        "__main__",
+        "__init__",
+    ),
 )
 
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
