@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vaelab.experiment import evaluate_run, resume, train
     from vaelab.model import VAE
     from vaelab.runs import Run, load_run
+    from vaelab.scaffold import inspect_data, new_experiment
     from vaelab.sweep import load_sweep, run_sweep
 
 __version__ = "0.1.0"
@@ -28,9 +29,11 @@ __all__ = [
     "build_model",
     "ensemble",
     "evaluate_run",
+    "inspect_data",
     "load_experiment",
     "load_run",
     "load_sweep",
+    "new_experiment",
     "parse_experiment",
     "resume",
     "run_sweep",
@@ -46,9 +49,11 @@ _HOMES = {
     "build_model": "build",
     "ensemble": "ensembles",
     "evaluate_run": "experiment",
+    "inspect_data": "scaffold",
     "load_experiment": "config",
     "load_run": "runs",
     "load_sweep": "sweep",
+    "new_experiment": "scaffold",
     "parse_experiment": "config",
     "resume": "experiment",
     "run_sweep": "sweep",

@@ -42,7 +42,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("samplers", "extractors"),
     ("figures",),
     ("evaluation",),
-    ("experiment", "catalogue", "generation", "ensembles", "comparison"),
+    ("experiment", "catalogue", "generation", "ensembles", "comparison", "scaffold"),
     ("sweep",),
     (
         "cli",
@@ -51,6 +51,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "cli_catalogue",
         "cli_compare",
         "cli_sampling",
+        "cli_scaffold",
         "cli_sweep",
         "__main__",
         "__init__",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from vaelab.datasets import array_files
 from vaelab.datasets.array_layout import Layout, arrange, arranged_shape
+from vaelab.datasets.array_values import checked_values
 from vaelab.datasets.base import Dataset, DatasetConfig
 from vaelab.datasets.locate import checksums
 from vaelab.datasets.memory import MemoryPart
@@ -21,8 +21,6 @@ from vaelab.datasets.partition import MAX_SEED, partition
 from vaelab.errors import BuildError, DataError
 from vaelab.registry import DATASETS
 from vaelab.types import DataSpec, DataSplits, Values
-
-_log = logging.getLogger("vaelab")
 
 
 class ArraysConfig(DatasetConfig):
@@ -169,7 +167,7 @@ class Arrays(Dataset[ArraysConfig]):
             raise DataError(f"{where} holds data of shape {shape}, and {self.spec.shape} was expected")
         x = array_files.read(path, key)
         missing = x.isnan() if config.missing and x.is_floating_point() else None
-        x, divisor = _checked(x, found.number, self._values(found), where, missing)
+        x, divisor = checked_values(x, found.number, self._values(found), where, missing)
         if missing is not None:
             x = x.float().masked_fill(missing, math.nan)
         y = self._labels(path, label_key, required, len(x))
@@ -204,38 +202,3 @@ class Arrays(Dataset[ArraysConfig]):
         if int(y.min()) < 0 or (self.config.num_classes is not None and int(y.max()) >= self.config.num_classes):
             raise DataError(f"{where} reach from {int(y.min())} to {int(y.max())}; they must be 0 to num_classes - 1")
         return y
-
-
-def _checked(
-    x: Tensor, number: array_files.Number, values: Values, where: str, missing: Tensor | None
-) -> tuple[Tensor, float]:
-    """The numbers in the form in which they are kept, and the number that stands for 1. What is missing is not checked."""
-    if missing is not None:
-        x = x.masked_fill(missing, 0.0)
-    if x.is_floating_point() and not bool(x.isfinite().all()):
-        first = int((~x.isfinite()).flatten(1).any(dim=1).nonzero()[0])
-        remedy = "" if missing is not None else '. If NaN marks what was not observed, set "missing": true'
-        raise DataError(f"{where} holds numbers that are not finite (as float32), the first in datum {first}{remedy}")
-    if values == "real":
-        return x.to(torch.float32), 1.0
-    low, high = float(x.min()), float(x.max())
-    if values == "binary":
-        if not bool(((x == 0) | (x == 1)).all()):
-            raise DataError(f"{where} was declared binary and holds numbers other than 0 and 1 ({low:g} to {high:g})")
-        return x.to(torch.uint8), 1.0
-    if number == "bool":
-        return x, 1.0
-    if number == "uint8":
-        if high <= 1:
-            _log.warning(
-                "%s holds bytes of 0 and 1 only, which are taken for the two darkest of 256 grey levels. "
-                'Set "values": "binary" if they are bits.',
-                where,
-            )
-        return x, 255.0
-    if low < 0 or high > 1:
-        raise DataError(
-            f"{where} holds numbers from {low:g} to {high:g}; grey levels lie in [0, 1]. Scale them, store "
-            'bytes, or set "values": "real".'
-        )
-    return x.to(torch.float32), 1.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -35,6 +36,48 @@ def permutation(n: int, seed: int) -> Tensor:
     return torch.from_numpy(np.random.RandomState(seed).permutation(n).astype(np.int64))
 
 
+@dataclass(frozen=True)
+class Rows:
+    """Positions of the data of each split in the published training part.
+
+    Attributes:
+        train: after the limit.
+        validation: none where no data are held out for it.
+        test: after the limit; none where the test part is published.
+        held: number of data held out for the test.
+    """
+
+    train: Tensor
+    validation: Tensor
+    test: Tensor
+    held: int
+
+
+def divide(
+    config: DatasetConfig, total: int, shuffle_seed: int | None, test_fraction: float, published_test: bool
+) -> Rows:
+    """Which of the training part's data go where; see `partition`.
+
+    Raises:
+        DataError: nothing is left to train on.
+    """
+    rows = torch.arange(total) if shuffle_seed is None else permutation(total, shuffle_seed)
+    held = 0 if published_test else max(1, round(test_fraction * total))
+    count = total - held - config.validation
+    if count < 1:
+        taken = f"{held} for the test and {config.validation}" if held else str(config.validation)
+        raise DataError(
+            f"dataset '{config.kind}': there are {total} training data; holding out {taken} for validation "
+            'leaves none to train on. Lower "validation".'
+        )
+    return Rows(
+        rows[:count][: config.train_limit],
+        rows[count : count + config.validation],
+        rows[total - held :][: config.test_limit] if held else rows[:0],
+        held,
+    )
+
+
 def partition(
     config: DatasetConfig,
     spec: DataSpec,
@@ -62,36 +105,24 @@ def partition(
     Raises:
         DataError: nothing is left to train on, or a part is empty.
     """
-    total = len(train)
-    rows = torch.arange(total) if shuffle_seed is None else permutation(total, shuffle_seed)
-    held = 0 if test is not None else max(1, round(test_fraction * total))
-    count = total - held - config.validation
-    if count < 1:
-        taken = f"{held} for the test and {config.validation}" if held else str(config.validation)
-        raise DataError(
-            f"dataset '{config.kind}': there are {total} training data; holding out {taken} for validation "
-            'leaves none to train on. Lower "validation".'
-        )
+    rows = divide(config, len(train), shuffle_seed, test_fraction, test is not None)
     if test is not None and not len(test):
         raise DataError(f"dataset '{config.kind}': the test part is empty")
 
     of_train = Binariser.of(config, "train")
-    train_rows = rows[:count][: config.train_limit]
-    validation_rows = rows[count : count + config.validation]
-    test_rows = (rows[total - held :] if test is None else torch.arange(len(test)))[: config.test_limit]
     splits = {
-        "train": train.select(train_rows, spec, of_train),
-        "validation": train.select(validation_rows, spec, of_train) if config.validation else None,
-        "test": train.select(test_rows, spec, of_train)
+        "train": train.select(rows.train, spec, of_train),
+        "validation": train.select(rows.validation, spec, of_train) if config.validation else None,
+        "test": train.select(rows.test, spec, of_train)
         if test is None
-        else test.select(test_rows, spec, Binariser.of(config, "test")),
+        else test.select(torch.arange(len(test))[: config.test_limit], spec, Binariser.of(config, "test")),
     }
     record = {
         **provenance,
         "binarisation": config.binarisation,
         "binarisation_seed": config.binarisation_seed if config.binarisation == "static" else None,
         "sizes": {name: 0 if split is None else len(split) for name, split in splits.items()},
-        "split_rule": _rule(config, shuffle_seed, held),
+        "split_rule": _rule(config, shuffle_seed, rows.held),
     }
     assert splits["train"] is not None
     assert splits["test"] is not None
