@@ -158,7 +158,7 @@ def side_by_side(notebook: dict[str, Any], baseline: dict[str, Any]) -> str:
     return "\n\n".join(
         [
             "## The notebook and the baseline",
-            "The same network on the same data; what differs is listed in the [tutorial](tutorial.md#the-mistakes).",
+            "The same network on the same data; what differs is listed in the [tutorial](tutorials/one-vae-twice.md#the-mistakes).",
             "\n".join(["| value | notebook | baseline |", "| --- | --- | --- |", *rows]),
         ]
     )

@@ -9,7 +9,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+#: results and gallery hold no pages of their own, only what generated pages are made of
+WRITTEN = sorted(page for page in DOCS.rglob("*.md") if page.relative_to(DOCS).parts[0] not in ("results", "gallery"))
+PAGES = [ROOT / "README.md", *WRITTEN]
+
+
+def name_of(page: Path) -> str:
+    """The page below `docs/`, which is unique where file names are not: `fr/getting-started.md`."""
+    return page.relative_to(DOCS).as_posix() if page.is_relative_to(DOCS) else page.name
+
 
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w+)(?P<info>[^\n]*)\n(?P<text>.*?)^(?P=indent)```$", re.S | re.M)
 _TITLE = re.compile(r'title="([^"]+)"')
@@ -26,7 +34,7 @@ class Block:
     text: str
 
     def __str__(self) -> str:
-        return f"{self.page.name}:{self.line}"
+        return f"{name_of(self.page)}:{self.line}"
 
 
 def blocks(page: Path, *languages: str) -> list[Block]:
