@@ -6,18 +6,14 @@ import html
 import re
 from typing import Any
 
-from latex2mathml.converter import convert
 from pydantic import BaseModel, create_model
 
 from vaelab.catalogue import Argument, arguments
 from vaelab.config import EarlyStoppingConfig, EvaluationConfig, Experiment, ModelConfig, TrainingConfig
 from vaelab.registry import FAMILIES
+from vaelab.report.mathematics import mathml
 
 _FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
-_UPRIGHT = re.compile(r'<mrow>((?:<mi mathvariant="normal">\w</mi>){2,})</mrow>')
-_FUNCTION = re.compile(r"(<mi>(?:log|exp|min|max|tanh)</mi>)(?=<m(?:i|n|sub|sup|subsup|row|frac|style|over)\b)")
-_BEFORE_FUNCTION = re.compile(r"(</(?:mi|mn|msub|msup|mfrac)>)(?=<mi>(?:log|exp|KL)</mi>)")
-_THIN = '<mspace width="0.167em"/>'
 _FIELDS = re.compile(r"^<!-- fields: (\w+) -->$", re.MULTILINE)
 
 SECTIONS: dict[str, type[BaseModel]] = {
@@ -47,23 +43,6 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 def on_page_content(page_html: str, **_: Any) -> str:
     """LaTeX becomes MathML, which browsers draw without a script."""
     return _FORMULA.sub(lambda found: mathml(html.unescape(found[2]), block=found[1] == "div"), page_html)
-
-
-def mathml(latex: str, *, block: bool) -> str:
-    """One formula; raises where the converter does not know a command."""
-    # of the names of functions the converter lacks this one
-    latex = re.sub(r"\\(arg)(?=\W)", r"\\operatorname{\1}", latex)
-    text = convert(latex.strip(), display="block" if block else "inline")
-    left = re.search(r"\\[a-zA-Z]+", html.unescape(text))
-    if left:
-        raise ValueError(f"no MathML for {left[0]} in the formula {latex!r}")
-    text = _UPRIGHT.sub(lambda found: f"<mi>{''.join(re.findall(r'>(.)<', found[1]))}</mi>", text)
-    text = re.sub(r"<mo>([A-Za-z]{2,})</mo>", r"<mi>\1</mi>", text)
-    # bars of norms: fonts without a table for mathematics stretch them out of line
-    text = re.sub(
-        r"<mo(?: fence=\"\w+\")?>(&#x02016;|&#x0007C;|&#x02225;|\|)</mo>", r'<mo stretchy="false">\1</mo>', text
-    )
-    return _BEFORE_FUNCTION.sub(rf"\1{_THIN}", _FUNCTION.sub(rf"\1{_THIN}", text))
 
 
 def title(family: str) -> str:

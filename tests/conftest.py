@@ -45,6 +45,14 @@ def _shapes_of_overrides() -> None:
         shape_checks.enforce_inherited(base)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _small_maps() -> None:
+    """Reports are written by many runs; t-SNE of 1,000 data would take seconds of each."""
+    from vaelab.report import latent_map
+
+    latent_map.NUMBER = 24
+
+
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from vaelab import cli_catalogue, cli_compare, cli_sampling, cli_scaffold, cli_sweep
+from vaelab import cli_catalogue, cli_compare, cli_sampling, cli_scaffold, cli_sweep, cli_watch
 from vaelab.cli_options import (
     DeviceOption,
     JsonOption,
@@ -130,6 +130,7 @@ def _finished(done: Run, as_json: bool) -> None:
         ("evaluation", done.directory.evaluation),
         ("metrics", done.directory.metrics),
         ("figures", done.directory.figures),
+        *([("report", done.directory.report)] if done.experiment.evaluation.report else []),
     ]
     for name, place in rows:
         say(console, f"{name:<11}{place}")
@@ -140,6 +141,7 @@ cli_sampling.register(app, lambda: console)
 cli_sweep.register(app, lambda: console)
 cli_scaffold.register(app, lambda: console)
 cli_catalogue.register(app, lambda: console, lambda: errors)
+cli_watch.register(app, lambda: console)
 
 
 @app.command()

@@ -146,6 +146,9 @@ class EvaluationConfig(_Section):
     )
     """Figures."""
 
+    report: bool = True
+    """Write report.html at the end, with a map of the latents; takes some seconds."""
+
     batch_size: PositiveInt = 500
     """Data a pass."""
 

@@ -19,7 +19,7 @@ from rich.console import Console
 from vaelab.build import build
 from vaelab.config import Experiment, load_experiment
 from vaelab.datasets import Dataset
-from vaelab.errors import RunError
+from vaelab.errors import RunError, VaelabError
 from vaelab.evaluation import Evaluation, draw, evaluate
 from vaelab.files import write_json
 from vaelab.health import Monitor
@@ -27,6 +27,7 @@ from vaelab.metrics import check_metrics
 from vaelab.model import VAE
 from vaelab.provenance import config_hash, environment, peak_memory
 from vaelab.registry import DATASETS, TRACKERS
+from vaelab.report import map_latents, write_report
 from vaelab.runs import Run, RunDirectory, load_data, load_run, resolve_device
 from vaelab.trackers import RunInfo, Tracker
 from vaelab.training import StoppedError, Trainer
@@ -98,8 +99,11 @@ def resume(
 
 
 def evaluate_run(run: Run, *, split: str = "test") -> Evaluation:
-    """Evaluate a run and write its evaluation.json and figures again."""
-    return _evaluate(run.directory, run.experiment, run.model, run.data, split=split)
+    """Evaluate a run and write its evaluation.json, figures and report again."""
+    evaluation = _evaluate(run.directory, run.experiment, run.model, run.data, split=split)
+    if run.experiment.evaluation.report:
+        write_report([run.directory], run.directory.report)
+    return evaluation
 
 
 def _experiment(experiment: Experiment | str | Path | Mapping[str, Any]) -> Experiment:
@@ -172,6 +176,8 @@ def _execute(
     console.print(f"run {directory.path}", highlight=False, markup=False, soft_wrap=True)
     started = time.perf_counter()
     with ExitStack() as stack:
+        if experiment.evaluation.report:
+            stack.enter_context(_reported(directory))
         stack.enter_context(directory.locked())
         before = directory.read_manifest()
         directory.update_manifest(
@@ -222,6 +228,17 @@ def _train(
     directory.truncate(directory.metrics, trainer.step)
     batch = experiment.training.batch_size * experiment.training.accumulate
     progress = TrainingProgress(console, trainer.total_steps, trainer.step, trainer.steps_per_epoch, batch)
+    # for those who look on from elsewhere
+    directory.update_manifest(
+        weights_of_step=None,
+        session={
+            "started": datetime.now(UTC).isoformat(),
+            "step": trainer.step,
+            "total_steps": trainer.total_steps,
+            "steps_per_epoch": trainer.steps_per_epoch,
+            "batch": batch,
+        },
+    )
     monitor = Monitor(
         directory,
         prepared.model,
@@ -260,11 +277,25 @@ def _evaluate(
     evaluation = evaluate(model, data, experiment.evaluation, split=split)
     target = directory.evaluation if split == "test" else directory.path / f"evaluation-{split}.json"
     write_json(target, {"run": directory.path.name, "name": experiment.name, **evaluation.to_json()})
+    if split == "test" and experiment.evaluation.report:
+        map_latents(directory, model, data, experiment.evaluation.seed, experiment.evaluation.batch_size)
     pictures = draw(model, data, experiment.evaluation, directory.history(), directory.figures, experiment.name)
     for tracker in trackers or ():
         for picture in pictures:
             tracker.figure(picture.stem, picture)
     return evaluation
+
+
+@contextmanager
+def _reported(directory: RunDirectory) -> Iterator[None]:
+    """The page of the run, however it ends."""
+    try:
+        yield
+    except Exception:
+        with suppress(VaelabError):  # the error that ended the run is the one to tell
+            write_report([directory], directory.report)
+        raise
+    write_report([directory], directory.report)
 
 
 @contextmanager

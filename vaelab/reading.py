@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,18 @@ def read_json(path: Path) -> Any:
         raise ConfigError(f"{path}: not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: {error}") from error
+
+
+def leaves(content: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of nested objects by their path, such as `model.prior.dim`; lists of plain values are leaves."""
+    if isinstance(content, dict) and content:
+        for key, value in content.items():
+            yield from leaves(value, f"{path}.{key}" if path else key)
+    elif isinstance(content, list) and any(isinstance(value, dict) for value in content):
+        for i, value in enumerate(content):
+            yield from leaves(value, f"{path}.{i}")
+    else:
+        yield path, content
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -62,6 +62,11 @@ class RunDirectory:
         return self.path / "health.jsonl"
 
     @property
+    def latent_map(self) -> Path:
+        """Places of test data among the latents."""
+        return self.path / "latent_map.json"
+
+    @property
     def report(self) -> Path:
         """All of the run on one page."""
         return self.path / "report.html"
@@ -118,6 +123,17 @@ class RunDirectory:
             except BlockingIOError as error:
                 raise RunError(f"{self.path}: another process writes this run. Wait for it, or stop it.") from error
             yield
+
+    def in_use(self) -> bool:
+        """Whether a process writes this run now."""
+        try:
+            with (self.path / ".lock").open() as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+        return False
 
     def read_manifest(self) -> dict[str, Any]:
         """The manifest, empty where there is none."""

@@ -42,7 +42,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("samplers", "extractors"),
     ("figures",),
     ("evaluation",),
-    ("experiment", "catalogue", "generation", "ensembles", "comparison", "scaffold"),
+    ("experiment", "catalogue", "generation", "ensembles", "comparison", "scaffold", "watch", "report"),
     ("sweep",),
     (
         "cli",
@@ -53,6 +53,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "cli_sampling",
         "cli_scaffold",
         "cli_sweep",
+        "cli_watch",
         "__main__",
         "__init__",
     ),

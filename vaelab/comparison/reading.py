@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from vaelab.errors import ConfigError, RunError
 from vaelab.evaluation import Evaluation
 from vaelab.metrics import Value
-from vaelab.reading import read_json
+from vaelab.reading import leaves, read_json
 from vaelab.runs import Run, load_run
 
 #: What may differ between two runs of one configuration: names, and what does not change the trained model.
@@ -85,19 +85,7 @@ def read(run: str | Path, split: str = "test") -> Member:
         raise RunError(f"{path}: no evaluation ({error} is missing or no object). Evaluate the run again.") from error
     experiment = loaded.experiment.model_dump(mode="json")
     kept = {key: value for key, value in experiment.items() if key not in _NO_CONFIGURATION}
-    return Member(loaded.path, loaded.experiment.name, loaded.experiment.seed, dict(_flat(kept)), evaluation)
-
-
-def _flat(content: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """The leaves of nested objects by their path; lists of plain values are leaves."""
-    if isinstance(content, dict) and content:
-        for key, value in content.items():
-            yield from _flat(value, f"{path}.{key}" if path else key)
-    elif isinstance(content, list) and any(isinstance(value, dict) for value in content):
-        for i, value in enumerate(content):
-            yield from _flat(value, f"{path}.{i}")
-    else:
-        yield path, content
+    return Member(loaded.path, loaded.experiment.name, loaded.experiment.seed, dict(leaves(kept)), evaluation)
 
 
 def grouped(members: Iterable[Member]) -> list[list[Member]]:

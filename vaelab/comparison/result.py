@@ -95,7 +95,8 @@ class Comparison:
             )
         return " ".join(parts)
 
-    def _rows(self) -> list[list[str]]:
+    def rows(self) -> list[list[str]]:
+        """The cells of the table as text, a row a configuration."""
         rows = []
         for i, title in enumerate(self.configurations):
             row = [title]
@@ -105,7 +106,8 @@ class Comparison:
             rows.append(row)
         return rows
 
-    def _head(self) -> list[str]:
+    def head(self) -> list[str]:
+        """The columns, each with an arrow towards what is better."""
         arrows = {"lower": " ↓", "higher": " ↑", None: ""}
         return [metric + arrows[self.better[metric]] for metric in self.metrics]
 
@@ -121,16 +123,16 @@ class Comparison:
             caption_justify="left",
         )
         rows.add_column("configuration", overflow="fold")
-        for name in self._head():
+        for name in self.head():
             rows.add_column(escape(name), justify="right", no_wrap=True)
-        for row in self._rows():
+        for row in self.rows():
             rows.add_row(*map(escape, row))
         return rows
 
     def markdown(self) -> str:
         """The table, and the differences to the best mean."""
-        head = ["configuration", *self._head()]
-        lines = [head, ["---", *("---:" for _ in self.metrics)], *self._rows()]
+        head = ["configuration", *self.head()]
+        lines = [head, ["---", *("---:" for _ in self.metrics)], *self.rows()]
         text = "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
         text += f"\n{self.note}\n"
         found = [

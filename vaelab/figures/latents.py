@@ -10,9 +10,9 @@ from torch import Tensor
 
 from vaelab.errors import ConfigError
 from vaelab.figures.base import Figure, FigureContext
+from vaelab.figures.planes import principal_plane
 from vaelab.figures.sheets import COLOURS, new_picture, pick_batches
-from vaelab.inference import infer_latents
-from vaelab.metrics import offered
+from vaelab.metrics import posterior_means
 from vaelab.model import VAE
 from vaelab.registry import FIGURES, ComponentConfig
 
@@ -54,7 +54,10 @@ class Latents(Figure[LatentsConfig]):
         group = self.config.group
         if group >= model.depth:
             raise ConfigError(f"figure 'latents': there is no latent group {group}, the model has {model.depth}")
-        means, y = self._means(model, context)
+        batches = list(pick_batches(model, context.data.test, self.config.number, self.config.batch_size))
+        means = posterior_means(model, batches, group)
+        labels = [batch.y.cpu() for batch in batches if batch.y is not None and batch.y.ndim == 1]
+        y = torch.cat(labels) if labels else None
         what = f"Latent group {group}" if model.depth > 1 else "Latents"
         picture = new_picture(6.6, 5.2, f"{what}: posterior means of {len(means)} test data", context)
         axes = picture.subplots()
@@ -66,37 +69,21 @@ class Latents(Figure[LatentsConfig]):
             if y is not None and len(classes) <= _MOST_NAMED:
                 axes.legend([str(label) for label, _ in classes], title="label", fontsize=8, frameon=False)
         else:
-            points, names = _plane(means)
+            points, shares = principal_plane(means)
+            names = _named(shares, means.shape[1])
             axes.set_xlabel(names[0])
             axes.set_ylabel(names[1])
             _scatter(picture, axes, points, y)
         axes.spines[["top", "right"]].set_visible(False)
         return {f"latents_group_{group}" if model.depth > 1 else "latents": picture}
 
-    def _means(self, model: VAE, context: FigureContext) -> tuple[Tensor, Tensor | None]:
-        means, labels = [], []
-        for batch in pick_batches(model, context.data.test, self.config.number, self.config.batch_size):
-            group = infer_latents(model, batch)[0][self.config.group]
-            z, mean = group.z, offered(group.q, "mean")
-            means.append((z if mean is None else mean.expand_as(z))[0].flatten(1).cpu().double())
-            if batch.y is not None and batch.y.ndim == 1:
-                labels.append(batch.y.cpu())
-        return torch.cat(means), torch.cat(labels) if labels else None
 
-
-def _plane(means: Tensor) -> tuple[Tensor, tuple[str, str]]:
-    """Two coordinates `[N, 2]` and their names."""
-    if means.shape[1] == 2:
-        return means, ("$z_0$", "$z_1$")
-    centred = means - means.mean(0)
-    if len(means) < 2 or not centred.any():  # principal components of a point are undefined
-        return centred[:, :2], ("$z_0$ - mean", "$z_1$ - mean")
-    from sklearn.decomposition import PCA
-
-    pca = PCA(2, svd_solver="full" if min(means.shape) < 50 else "randomized", random_state=0)
-    points = torch.from_numpy(pca.fit_transform(means.numpy()))
-    first, second = (f"{100 * share:.0f} % of the variance" for share in pca.explained_variance_ratio_)
-    return points, (f"principal component 1 ({first})", f"principal component 2 ({second})")
+def _named(shares: tuple[float, float] | None, size: int) -> tuple[str, str]:
+    """What the two axes are."""
+    if shares is not None:
+        first, second = (f"{100 * share:.0f} % of the variance" for share in shares)
+        return f"principal component 1 ({first})", f"principal component 2 ({second})"
+    return ("$z_0$", "$z_1$") if size == 2 else ("$z_0$ - mean", "$z_1$ - mean")
 
 
 def _colours(number: int) -> list[Any]:

@@ -10,6 +10,7 @@ from vaelab.metrics.passes import (
     log_weight_sums,
     log_weights,
     offered,
+    posterior_means,
 )
 
 __all__ = [
@@ -27,5 +28,6 @@ __all__ = [
     "measure",
     "offered",
     "pictures_of",
+    "posterior_means",
     "seeded",
 ]

@@ -100,6 +100,19 @@ def log_weight_sums(model: VAE, batch: Batch, counts: Iterable[int]) -> tuple[Te
     return first, second, logs
 
 
+def posterior_means(model: VAE, batches: Iterable[Batch], group: int) -> Tensor:
+    """$\\mathbb{E}[z \\mid x]$ of one latent group, `[N, size]`, float64, on the CPU.
+
+    Given a draw of the groups before it. Where the posterior has no mean in closed form, a draw stands for it.
+    """
+    means = []
+    for batch in batches:
+        drawn = infer_latents(model, batch)[0][group]
+        mean = offered(drawn.q, "mean")
+        means.append((drawn.z if mean is None else mean.expand_as(drawn.z))[0].flatten(1).cpu().double())
+    return torch.cat(means)
+
+
 @dataclass(frozen=True)
 class LatentMoments:
     r"""Moments of one latent group under the aggregate posterior $q(z) = \mathbb{E}_x q(z \mid x)$.

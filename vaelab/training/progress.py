@@ -26,14 +26,17 @@ class TrainingProgress:
         done: steps done before (a resumed run).
         steps_per_epoch: to count epochs.
         batch: data a step, for the throughput.
+        elapsed: seconds for which steps have been taken since then already, where one looks on later.
     """
 
-    def __init__(self, console: Console, total: int, done: int, steps_per_epoch: int, batch: int) -> None:
+    def __init__(
+        self, console: Console, total: int, done: int, steps_per_epoch: int, batch: int, elapsed: float = 0.0
+    ) -> None:
         self.console = console
         self.total = total
         self.steps_per_epoch = steps_per_epoch
         self.batch = batch
-        self._started = self._last = time.perf_counter()
+        self._started = self._last = time.perf_counter() - elapsed
         self._first_step = self._step = self._last_step = done
         self._terms = ""
         self._bar: Progress | None = None
