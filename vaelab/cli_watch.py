@@ -23,7 +23,7 @@ def register(app: typer.Typer, console: Callable[[], Console]) -> None:
 
     @app.command()
     def watch(
-        run: RunArgument,
+        run: RunArgument = "",
         json_: JsonOption = False,
     ) -> None:
         """Follow a run from another terminal until it ends; with --json say how far it is and end at once."""
@@ -36,7 +36,7 @@ def register(app: typer.Typer, console: Callable[[], Console]) -> None:
 
     @app.command()
     def report(
-        runs: RunsArgument,
+        runs: RunsArgument = None,
         out: Annotated[
             Path | None, typer.Option(help="File to write; by default report.html, in the run where there is one.")
         ] = None,
@@ -51,5 +51,5 @@ def register(app: typer.Typer, console: Callable[[], Console]) -> None:
         """Write report.html: all of a run on one page, or several runs side by side."""
         from vaelab.report import report as make
 
-        written = make(runs, out, docs, device or "auto")
+        written = make(runs or (), out, docs, device or "auto")
         say(console(), str(written))
