@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +18,7 @@ from vaelab.encoders import Encoder
 from vaelab.errors import BuildError, NoDensityError
 from vaelab.inference import generate
 from vaelab.likelihoods import Likelihood
+from vaelab.limits import BuildBudget
 from vaelab.model import VAE
 from vaelab.objectives import Objective
 from vaelab.posteriors import Posterior
@@ -42,34 +45,61 @@ def build_model(config: ModelConfig, data: DataSpec) -> VAE:
     Raises:
         BuildError: two components cannot work together; the message names both and a remedy.
     """
-    return _build(config, data)[0]
+    with _budget() as budget:
+        return _build(config, data, budget)[0]
 
 
 def build(config: ModelConfig, objective: ComponentConfig, data: DataSpec) -> tuple[VAE, Objective[Any]]:
     """A model and what it is trained with. Raises as `build_model` does."""
-    model, context = _build(config, data)
-    trained: Objective[Any] = OBJECTIVES.build(objective, context)
-    with _Probe(model):
-        _check_objective(model, trained, context)
+    with _budget() as budget:
+        model, context = _build(config, data, budget)
+        budget.of(f"objective '{objective.kind}'")
+        trained: Objective[Any] = OBJECTIVES.build(objective, context)
+        with budget.trial(), _Probe(model):
+            _check_objective(model, trained, context)
     return model, trained
 
 
-def _build(config: ModelConfig, data: DataSpec) -> tuple[VAE, BuildContext]:
+@contextmanager
+def _budget() -> Iterator[BuildBudget]:
+    """What is too large for the machine is refused with a `BuildError`."""
+    budget = BuildBudget()
+    try:
+        with budget:
+            yield budget
+    except (MemoryError, RuntimeError) as error:
+        # the result of a computation, whose size is not known beforehand
+        if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
+            raise
+        raise BuildError(
+            f"{budget.what} needs more memory than there is ({str(error).splitlines()[0] if str(error) else 'none left'}). Lower "
+            "its widths, layers or steps, or the size of the latents or of the data."
+        ) from error
+
+
+def _build(config: ModelConfig, data: DataSpec, budget: BuildBudget) -> tuple[VAE, BuildContext]:
     names = {axis: f"{axis} '{getattr(config, axis).kind}'" for axis in ModelConfig.model_fields}
     context = BuildContext(data, names=names)
+    budget.of(names["prior"])
     prior: Prior[Any] = PRIORS.build(config.prior, context)
     context.latent = prior.latent
     context.readout_shape = prior.readout_shape
+    budget.of(names["encoder"])
     encoder: Encoder[Any] = ENCODERS.build(config.encoder, context)
     context.feature_shapes = encoder.feature_shapes
+    budget.of(names["posterior"])
     posterior: Posterior[Any] = POSTERIORS.build(config.posterior, context)
+    budget.of(names["likelihood"])
     likelihood: Likelihood[Any] = LIKELIHOODS.build(config.likelihood, context)
     context.parameter_shape = likelihood.parameter_shape
+    budget.of(names["decoder"])
     decoder: Decoder[Any] = DECODERS.build(config.decoder, context)
     model = VAE(encoder, posterior, prior, decoder, likelihood, data)
     context._model = weakref.ref(model)
+    budget.of(f"a pass of {', '.join(names.values())}")
     try:
-        _check(model, context)
+        with budget.trial():
+            _check(model, context)
     except NotImplementedError as error:
         if not data.masked:
             raise

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     NonNegativeInt,
     PositiveFloat,
@@ -21,7 +19,7 @@ from pydantic import (
 
 from vaelab.errors import ConfigError
 from vaelab.plugins import load_plugins
-from vaelab.reading import apply_overrides, read_json
+from vaelab.reading import apply_overrides, read_json, require_plain
 from vaelab.registry import (
     DATASETS,
     DECODERS,
@@ -37,16 +35,11 @@ from vaelab.registry import (
     ComponentConfig,
     default,
 )
+from vaelab.section import Section
 from vaelab.slots import describe, schema_of
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True, use_attribute_docstrings=True
-    )
-
-
-class ModelConfig(_Section):
+class ModelConfig(Section):
     """The five axes that make a model; the sixth, the divergences, is part of the objective."""
 
     encoder: Annotated[ComponentConfig, ENCODERS]
@@ -65,7 +58,7 @@ class ModelConfig(_Section):
     """p(x | z)."""
 
 
-class EarlyStoppingConfig(_Section):
+class EarlyStoppingConfig(Section):
     """Stop where a validation metric no longer improves."""
 
     metric: str = "negative_elbo"
@@ -78,7 +71,7 @@ class EarlyStoppingConfig(_Section):
     """The least gain that counts."""
 
 
-class TrainingConfig(_Section):
+class TrainingConfig(Section):
     """How the model is trained."""
 
     epochs: PositiveInt | None = None
@@ -133,7 +126,7 @@ class TrainingConfig(_Section):
         return self
 
 
-class EvaluationConfig(_Section):
+class EvaluationConfig(Section):
     """What is measured and drawn after training, on the test data."""
 
     metrics: tuple[Annotated[ComponentConfig, METRICS], ...] = default(
@@ -156,7 +149,7 @@ class EvaluationConfig(_Section):
     """Of every draw of the evaluation, apart from the training's."""
 
 
-class Experiment(_Section):
+class Experiment(Section):
     """One experiment."""
 
     schema_url: str | None = Field(None, alias="$schema", exclude=True)
@@ -213,6 +206,7 @@ def parse_experiment(content: Mapping[str, Any], source: str = "experiment") -> 
     Raises:
         ConfigError: naming `source`, the JSON path and the remedy for each mistake.
     """
+    require_plain(content, source)
     plugins = content.get("plugins", ())
     if isinstance(plugins, list | tuple) and all(isinstance(plugin, str) for plugin in plugins):
         load_plugins(plugins)

@@ -29,6 +29,10 @@ def load_plugins(modules: Iterable[str] = ()) -> None:
         for point in entry_points(group=ENTRY_POINTS):
             _import(point.value.partition(":")[0], f"entry point '{point.name}'")
     for module in modules:
+        if not all(part.isidentifier() for part in module.split(".")):
+            raise ConfigError(
+                f"plugin '{module[:100]}' should be the name of a module, such as my_package.my_module. Give a name, not a path."
+            )
         _import(module, f"plugin '{module}'")
 
 
@@ -45,5 +49,7 @@ def _import(module: str, what: str) -> None:
             f"{what} cannot be imported: no module named '{error.name}'. Install it, or run from the "
             "folder that holds it."
         ) from error
-    except Exception as error:
-        raise ConfigError(f"{what} failed while it was imported: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:  # a module may do anything when it is imported
+        raise ConfigError(
+            f"{what} failed while it was imported: {type(error).__name__}: {error}. Mend it, or leave it out."
+        ) from error

@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from vaelab.errors import RegistrationError
+from vaelab.section import Section
 
 T = TypeVar("T")
 
@@ -32,16 +33,12 @@ def default(value: Any) -> Any:
 FAMILY_MARK = "x-vaelab-family"
 
 
-class ComponentConfig(BaseModel):
-    """Base of every component's config: frozen, no unknown keys, no NaN or infinity.
+class ComponentConfig(Section):
+    """Base of every component's config: frozen, no unknown keys, no NaN or infinity, nothing taken for another type.
 
     A subclass declares `kind: Literal["name"] = "name"` and its own arguments. `example()` returns a config that is
     small enough to build and train in a test; override it when an argument has no default.
     """
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True, use_attribute_docstrings=True
-    )
 
     kind: str
 

@@ -11,8 +11,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from vaelab.registry import FAMILIES, FAMILY_MARK, Registry
+from vaelab.section import LARGEST, Location
 
-Location = tuple[int | str, ...]
+#: Mistakes that are told at once.
+_MISTAKES = 12
 
 
 def describe(error: ValidationError, source: str, content: Any, root: type[BaseModel]) -> str:
@@ -33,10 +35,18 @@ def describe(error: ValidationError, source: str, content: Any, root: type[BaseM
             message = "unknown key. " + _nearest_field(location, content, root)
         elif item["type"] == "missing":
             message = "is required and missing"
+        elif item["type"] == "int_parsing_size":
+            message = f"Input should be a whole number between -{LARGEST} and {LARGEST}"
         elif "input" in item and isinstance(item["input"], int | float | str | bool | None):
-            message += f" (got {json.dumps(item['input'])})"
+            message += f" (got {_brief(json.dumps(item['input']))})"
         lines.append(f"{source}: {path}: {message}")
+    if len(lines) > _MISTAKES:
+        lines[_MISTAKES:] = [f"{source}: $: there are {len(lines) - _MISTAKES} more mistakes. Correct these first."]
     return "\n".join(lines)
+
+
+def _brief(text: str) -> str:
+    return text if len(text) <= 100 else f"{text[:100]}..."
 
 
 def _in_content(location: Location, content: Any) -> Location:

@@ -21,10 +21,10 @@ MODULES = sorted(ROOT.rglob("*.py"))
 #: new needs a place here, and may import from its own line and from those before it.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "files", "history"),
-    ("reading",),
+    ("reading", "section"),
     ("registry", "plugins"),
     ("slots",),
-    ("types",),
+    ("types", "limits"),
     ("distributions", "nets", "schedules"),
     ("optimisers",),
     ("inference",),

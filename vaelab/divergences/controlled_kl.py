@@ -11,7 +11,7 @@ from torch import Tensor
 from vaelab.divergences.base import Divergence, DivergenceConfig
 from vaelab.inference import Trace
 from vaelab.registry import DIVERGENCES, default
-from vaelab.schedules import Scalar, schedule
+from vaelab.schedules import NonNegativeScalar, schedule
 from vaelab.types import BuildContext, StepContext
 
 
@@ -20,7 +20,7 @@ class ControlledKLConfig(DivergenceConfig):
 
     kind: Literal["controlled_kl"] = "controlled_kl"
 
-    target: Scalar = default(20.0)
+    target: NonNegativeScalar = default(20.0)
     """C, the rate in nats that is wanted: a number or a schedule."""
 
     proportional: NonNegativeFloat = 0.01

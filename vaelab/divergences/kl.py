@@ -13,7 +13,7 @@ from vaelab.errors import BuildError
 from vaelab.inference import Group, Trace
 from vaelab.model import VAE
 from vaelab.registry import DIVERGENCES, default
-from vaelab.schedules import Scalar, schedule
+from vaelab.schedules import NonNegativeScalar, Scalar, schedule
 from vaelab.types import BuildContext, StepContext
 
 
@@ -75,7 +75,7 @@ class CapacityConfig(DivergenceConfig):
     weight: Scalar = default(100.0)
     """Gamma: a number or a schedule."""
 
-    capacity: Scalar = default({"kind": "linear", "start": 0.0, "end": 25.0})
+    capacity: NonNegativeScalar = default({"kind": "linear", "start": 0.0, "end": 25.0})
     """C in nats: a number or a schedule."""
 
     group: NonNegativeInt | None = None
@@ -98,7 +98,7 @@ class Capacity(Divergence[CapacityConfig]):
         if config.group is not None and config.group >= context.latent.depth:
             raise BuildError(
                 f"divergence 'capacity' holds the rate of latent group {config.group}, and {context.names['prior']} has "
-                f"{context.latent.depth}, counted from 0."
+                f'{context.latent.depth}, counted from 0. Lower "group", or leave it out for all together.'
             )
 
     def forward(self, trace: Trace, context: StepContext) -> Tensor:

@@ -47,7 +47,7 @@ class Columns(nn.Module):
         if wrong:
             raise BuildError(
                 f"{family} '{config.kind}' names the categorical column {wrong[0]} twice, or it is none of the data's "
-                f"{data.shape[0]} columns (counted from 0)."
+                f'{data.shape[0]} columns (counted from 0). Correct "categorical".'
             )
         self.levels = [levels for _, levels in config.categorical]
         self.categorical: Tensor

@@ -11,14 +11,14 @@ from pydantic import Field
 from torch import nn
 
 from vaelab.registry import ComponentConfig, default
-from vaelab.schedules import Scalar, schedule
+from vaelab.schedules import NonNegativeScalar, schedule
 from vaelab.types import StepContext
 
 
 class OptimiserConfig(ComponentConfig):
     """Arguments that every optimiser has."""
 
-    lr: Scalar = default(1e-3)
+    lr: NonNegativeScalar = default(1e-3)
     """Learning rate: a number or a schedule."""
 
     weight_decay: float = Field(0.0, ge=0)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import nn
 
 from vaelab.optimisers.base import Optimiser, OptimiserConfig
@@ -142,6 +142,12 @@ class SGDConfig(OptimiserConfig):
 
     nesterov: bool = False
     """Nesterov's momentum; needs a momentum above 0."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.nesterov and not self.momentum:
+            raise ValueError("'nesterov' needs a 'momentum' above 0; give one, or set 'nesterov' to false")
+        return self
 
 
 @OPTIMISERS.register(SGDConfig)

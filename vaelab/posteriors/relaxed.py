@@ -8,14 +8,14 @@ from pydantic import model_validator
 
 from vaelab.posteriors.base import Posterior, PosteriorConfig
 from vaelab.registry import default
-from vaelab.schedules import Scalar, schedule
+from vaelab.schedules import PositiveScalar, schedule
 from vaelab.types import BuildContext, StepContext
 
 
 class RelaxedConfig(PosteriorConfig):
     """Arguments of a posterior that is relaxed while training."""
 
-    temperature: Scalar = default(0.5)
+    temperature: PositiveScalar = default(0.5)
     """Tau: a number or a schedule; small values have less bias and more variance."""
 
     estimator: Literal["relaxed", "straight_through"] = "relaxed"

@@ -6,8 +6,14 @@
 from typing import Annotated
 
 from vaelab.registry import SCHEDULES, ComponentConfig
-from vaelab.schedules.base import Schedule, schedule
+from vaelab.schedules.base import Schedule, at_least, schedule
 
 Scalar = Annotated[ComponentConfig | float, SCHEDULES]
 
-__all__ = ["Scalar", "Schedule", "schedule"]
+#: Likewise, and none of its values is negative.
+NonNegativeScalar = Annotated[ComponentConfig | float, SCHEDULES, at_least(0)]
+
+#: Likewise, and all of its values are positive.
+PositiveScalar = Annotated[ComponentConfig | float, SCHEDULES, at_least(0, above=True)]
+
+__all__ = ["NonNegativeScalar", "PositiveScalar", "Scalar", "Schedule", "schedule"]

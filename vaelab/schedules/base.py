@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Generic, Self, TypeVar, cast
 
-from pydantic import PositiveFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, PositiveFloat, PositiveInt, model_validator
 
 from vaelab.registry import SCHEDULES, ComponentConfig
 from vaelab.types import StepContext
@@ -50,6 +50,24 @@ class Schedule(ABC, Generic[C]):
     @abstractmethod
     def __call__(self, context: StepContext) -> float:
         """The value at the step."""
+
+    def least(self) -> float | None:
+        """A number that no value is below; None where that is not known, so that nothing can be refused for it."""
+        return None
+
+
+def at_least(low: float, *, above: bool = False) -> AfterValidator:
+    """Refuses a schedule with a value below a number, or, with `above`, one that is not above it."""
+
+    def check(config: ComponentConfig | float) -> ComponentConfig | float:
+        least = schedule(config).least()
+        if least is not None and (least <= low if above else least < low):
+            raise ValueError(
+                f"should be {'greater than' if above else 'at least'} {low:g} at every step, and is {least:g} at one"
+            )
+        return config
+
+    return AfterValidator(check)
 
 
 def schedule(config: ComponentConfig | float) -> Schedule[ComponentConfig]:

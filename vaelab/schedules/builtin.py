@@ -34,6 +34,9 @@ class Constant(Schedule[ConstantConfig]):
     def __call__(self, context: StepContext) -> float:
         return self.config.value
 
+    def least(self) -> float:
+        return self.config.value
+
 
 class LinearConfig(SpanConfig):
     """From `start` to `end`."""
@@ -59,6 +62,9 @@ class Linear(Schedule[LinearConfig]):
         c = self.config
         t = min(1.0, context.step / c.span(context))
         return c.start + (c.end - c.start) * t
+
+    def least(self) -> float:
+        return min(self.config.start, self.config.end)
 
 
 class CosineConfig(SpanConfig):
@@ -91,6 +97,10 @@ class Cosine(Schedule[CosineConfig]):
         t = min(1.0, (context.step - c.warmup_steps) / length)
         return c.end + 0.5 * (c.start - c.end) * (1 + math.cos(math.pi * t))
 
+    def least(self) -> float:
+        first = self.config.start / self.config.warmup_steps if self.config.warmup_steps else self.config.start
+        return min(first, self.config.start, self.config.end)
+
 
 class ExponentialConfig(SpanConfig):
     """Multiplied by `factor` once a span."""
@@ -112,7 +122,15 @@ class Exponential(Schedule[ExponentialConfig]):
     """
 
     def __call__(self, context: StepContext) -> float:
-        return self.config.start * self.config.factor ** (context.step / self.config.span(context))
+        c = self.config
+        # a factor above 1 would overflow at some time
+        exponent = min(700.0, math.log(c.factor) * context.step / c.span(context))
+        return c.start * math.exp(exponent)
+
+    def least(self) -> float | None:
+        # never past 0, and where it falls towards 0 there is no least value
+        start, grows = self.config.start, self.config.factor > 1
+        return (-math.inf if grows else start) if start < 0 else (start if grows or start == 0 else None)
 
 
 class PiecewiseConfig(ComponentConfig):
@@ -150,6 +168,9 @@ class Piecewise(Schedule[PiecewiseConfig]):
         passed = sum(context.step >= boundary * unit for boundary in self.config.boundaries)
         return self.config.values[passed]
 
+    def least(self) -> float:
+        return min(self.config.values)
+
 
 class CyclicalConfig(SpanConfig):
     """A ramp that repeats."""
@@ -185,6 +206,9 @@ class Cyclical(Schedule[CyclicalConfig]):
         within = (t * c.cycles) % 1.0
         return c.start + (c.end - c.start) * min(1.0, within / c.ramp)
 
+    def least(self) -> float:
+        return min(self.config.start, self.config.end)
+
 
 class SigmoidConfig(SpanConfig):
     """A logistic curve over the span."""
@@ -212,3 +236,6 @@ class Sigmoid(Schedule[SigmoidConfig]):
         c = self.config
         t = context.step / c.span(context) - 0.5
         return c.start + (c.end - c.start) / (1 + math.exp(-max(-700.0, c.steepness * t)))
+
+    def least(self) -> float:
+        return min(self.config.start, self.config.end)

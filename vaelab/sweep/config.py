@@ -12,8 +12,9 @@ from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, field_
 from vaelab.errors import ConfigError
 from vaelab.metrics.base import Better
 from vaelab.reading import apply_overrides, read_json
+from vaelab.section import Section
 from vaelab.slots import describe
-from vaelab.sweep.space import Dimension, Section
+from vaelab.sweep.space import Dimension
 
 Parameters = dict[str, Any]
 """A value for each path of the space."""

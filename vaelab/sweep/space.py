@@ -6,18 +6,12 @@ import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, model_validator
+from pydantic import Field, StrictFloat, StrictInt, model_validator
+
+from vaelab.section import Section
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
-
-
-class Section(BaseModel):
-    """Base of what a sweep's file is made of."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True, use_attribute_docstrings=True
-    )
 
 
 class Dimension(Section):
