@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from scipy.ndimage import correlate1d
 
 from core.models import flat_model, model_and
@@ -131,8 +132,8 @@ def vgg(**arguments: object) -> dict[str, object]:
 def test_weights_of_torchvision_come_from_a_file(channels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("torchvision.models.vgg11", TinyVGG)
     network = TinyVGG()
-    path = tmp_path / "vgg11.pth"
-    torch.save(network.state_dict(), path)
+    path = tmp_path / "vgg11.safetensors"
+    save_file(network.state_dict(), path)
     likelihood = flat_model((channels, 16, 16), "unit", likelihood=vgg(weights=str(path))).likelihood
     x, y = torch.rand(2, 3, channels, 16, 16)
     mean, std = (torch.tensor(v).reshape(3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
@@ -149,17 +150,17 @@ def test_weights_of_torchvision_come_from_a_file(channels: int, tmp_path: Path, 
 
 def test_weights_that_are_not_the_network_s_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("torchvision.models.vgg11", TinyVGG)
-    path = tmp_path / "other.pth"
-    torch.save({"features.0.weight": torch.zeros(4, 3, 3, 3)}, path)
+    path = tmp_path / "other.safetensors"
+    save_file({"features.0.weight": torch.zeros(4, 3, 3, 3)}, path)
     pickled = tmp_path / "pickled.pth"
-    torch.save(TinyVGG(), pickled)
+    torch.save(TinyVGG().state_dict(), pickled)
     text = tmp_path / "text.pth"
     text.write_text("no weights")
     for weights in (None, tmp_path / "none.pth", path, pickled, text):
         arguments = {} if weights is None else {"weights": str(weights)}
         with pytest.raises(BuildError, match="needs a file of weights" if weights is None else "cannot be read"):
             flat_model((1, 16, 16), "unit", likelihood=vgg(**arguments))
-    torch.save(TinyVGG().state_dict(), path)
+    save_file(TinyVGG().state_dict(), path)
     with pytest.raises(BuildError, match="layer 9"):
         flat_model((1, 16, 16), "unit", likelihood=vgg(weights=str(path), layers=[9]))
     with pytest.raises(BuildError, match="2 channels"):

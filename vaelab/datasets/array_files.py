@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from numpy.lib import format as npy
 from torch import Tensor
 
 from vaelab.errors import DataError
+from vaelab.limits import require_memory
 
 Number = Literal["uint8", "bool", "integer", "float"]
 
@@ -28,6 +30,7 @@ class Header:
 
     shape: tuple[int, ...]
     number: Number
+    itemsize: int = 4
 
 
 def keys(path: Path) -> list[str] | None:
@@ -62,6 +65,7 @@ def header(path: Path, key: str) -> Header:
 
             with safe_open(path, framework="pt") as tensors:
                 view = tensors.get_slice(key)
+                # the size of a tensor was compared with that of the file when it was opened
                 return Header(tuple(view.get_shape()), _of_safetensors(path, key, view.get_dtype()))
         if path.suffix == ".npy":
             with path.open("rb") as stream:
@@ -85,6 +89,8 @@ def read(path: Path, key: str) -> Tensor:
             with safe_open(path, framework="pt") as tensors:
                 loaded: Tensor = tensors.get_tensor(key)
                 return loaded.to(to)
+        size = math.prod(found.shape) * found.itemsize
+        require_memory(2 * size, f"{path}: array '{key}'", "Give fewer data, or store them as bytes.", DataError)
         opened = np.load(path, allow_pickle=False)
         array = opened if isinstance(opened, np.ndarray) else opened[key]
         # through numpy's own cast, because torch knows neither foreign byte orders nor all unsigned types
@@ -104,15 +110,17 @@ def _npy_header(path: Path, key: str, stream: IO[bytes]) -> Header:
     readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
     if version not in readers:
         raise DataError(
-            f"{path}: array '{key}' is in version {version[0]}.{version[1]} of the format, which is not known"
+            f"{path}: array '{key}' is in version {version[0]}.{version[1]} of the format, which is not known. Save it with numpy.save"
         )
     shape, _, dtype = readers[version](stream)
+    if any(isinstance(length, bool) or length < 0 for length in shape):
+        raise ValueError(f"the header of '{key}' has the shape {shape}")
     if dtype == np.uint8:
-        return Header(shape, "uint8")
+        return Header(shape, "uint8", 1)
     numbers: dict[str, Number] = {"b": "bool", "i": "integer", "u": "integer", "f": "float"}
     if dtype.kind not in numbers:
         raise _no_numbers(path, key, str(dtype))
-    return Header(shape, numbers[dtype.kind])
+    return Header(shape, numbers[dtype.kind], dtype.itemsize)
 
 
 def _of_safetensors(path: Path, key: str, dtype: str) -> Number:
@@ -143,14 +151,19 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist") from error
+        raise DataError(f"{path} does not exist. Give the path of a file of arrays.") from error
     except (
         OSError,
         ValueError,
+        TypeError,
+        SyntaxError,
+        OverflowError,
+        MemoryError,
+        RuntimeError,  # an encrypted archive, or one packed in a way that is not known
         EOFError,
         KeyError,
         zipfile.BadZipFile,
         zlib.error,
         SafetensorError,
     ) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+        raise DataError(f"{path} cannot be read: {error}. Put an intact copy in its place.") from error

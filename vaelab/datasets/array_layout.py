@@ -24,7 +24,9 @@ def arranged_shape(shape: Shape, layout: Layout, where: str) -> Shape:
     """
     axes = {"hw": 2, "hwc": 3}.get(layout, len(shape))
     if len(shape) != axes:
-        raise DataError(f"{where}: layout '{layout}' needs data with {axes} axes, and the shape of a datum is {shape}")
+        raise DataError(
+            f"{where}: layout '{layout}' needs data with {axes} axes, and the shape of a datum is {shape}. Set another layout."
+        )
     if layout == "hw" or (layout == "auto" and len(shape) == 2):
         return (1, *shape)
     if layout == "hwc":

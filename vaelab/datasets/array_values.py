@@ -33,14 +33,17 @@ def checked_values(
         x = x.masked_fill(missing, 0.0)
     if x.is_floating_point() and not bool(x.isfinite().all()):
         first = int((~x.isfinite()).flatten(1).any(dim=1).nonzero()[0])
-        remedy = "" if missing is not None else '. If NaN marks what was not observed, set "missing": true'
+        remedy = ". Remove or replace those data" if missing is not None else '. If NaN marks what was not observed, set "missing": true'
         raise DataError(f"{where} holds numbers that are not finite (as float32), the first in datum {first}{remedy}")
     if values == "real":
         return x.to(torch.float32), 1.0
     low, high = float(x.min()), float(x.max())
     if values == "binary":
         if not bool(((x == 0) | (x == 1)).all()):
-            raise DataError(f"{where} was declared binary and holds numbers other than 0 and 1 ({low:g} to {high:g})")
+            raise DataError(
+                f"{where} was declared binary and holds numbers other than 0 and 1 ({low:g} to {high:g}). "
+                'Set "values" to what they are.'
+            )
         return x.to(torch.uint8), 1.0
     if number == "bool":
         return x, 1.0

@@ -15,11 +15,13 @@ from vaelab.datasets import array_files
 from vaelab.datasets.array_layout import Layout, arrange, arranged_shape
 from vaelab.datasets.array_values import checked_values
 from vaelab.datasets.base import Dataset, DatasetConfig
+from vaelab.datasets.bounded import expanded
 from vaelab.datasets.locate import checksums
 from vaelab.datasets.memory import MemoryPart
 from vaelab.datasets.partition import MAX_SEED, partition
 from vaelab.errors import BuildError, DataError
 from vaelab.registry import DATASETS
+from vaelab.section import PathText
 from vaelab.types import DataSpec, DataSplits, Values
 
 
@@ -28,7 +30,7 @@ class ArraysConfig(DatasetConfig):
 
     kind: Literal["arrays"] = "arrays"
 
-    path: str
+    path: PathText
     """A .npz, .npy or .safetensors file whose array has the data along its first axis."""
 
     x: str = "x"
@@ -44,7 +46,7 @@ class ArraysConfig(DatasetConfig):
     conditions_test: str | None = None
     """Name of that array for the test data; by default the same where there is a `test_path`."""
 
-    test_path: str | None = None
+    test_path: PathText | None = None
     """File with the test data; without it and without `x_test`, some of the data are held out."""
 
     x_test: str | None = None
@@ -98,7 +100,7 @@ class Arrays(Dataset[ArraysConfig]):
         config = self.config
         if config.shape is not None:
             return self._completed(self._describe(config.shape, self._values(None), config.num_classes))
-        path = Path(config.path).expanduser()
+        path = expanded(config.path)
         found = array_files.header(path, config.x)
         shape = arranged_shape(found.shape[1:], config.layout, str(path))
         return self._completed(self._describe(shape, self._values(found), config.num_classes))
@@ -115,7 +117,7 @@ class Arrays(Dataset[ArraysConfig]):
                     "dataset 'arrays' takes its condition from the array 'conditions' or from the label, not from both. Set "
                     '"condition": "none".'
                 )
-            path = Path(self.config.path).expanduser()
+            path = expanded(self.config.path)
             found = array_files.header(path, self.config.conditions)
             if len(found.shape) != 2:
                 raise DataError(
@@ -127,11 +129,11 @@ class Arrays(Dataset[ArraysConfig]):
     def load(self) -> DataSplits:
         """Read the arrays and check them."""
         config = self.config
-        path = Path(config.path).expanduser()
+        path = expanded(config.path)
         train = self._part(path, config.x, config.y, config.conditions, required="y" in config.model_fields_set)
         used, test = [path], None
         if config.test_path is not None:
-            used.append(Path(config.test_path).expanduser())
+            used.append(expanded(config.test_path))
             y_test = config.y_test or (None if train.y is None else config.y)
             conditions = config.conditions_test or config.conditions
             test = self._part(used[1], config.x_test or config.x, y_test, conditions, required=True)
@@ -164,7 +166,10 @@ class Arrays(Dataset[ArraysConfig]):
         where = f"{path}: array '{key}'"
         shape = arranged_shape(found.shape[1:], config.layout, str(path))
         if shape != self.spec.shape:
-            raise DataError(f"{where} holds data of shape {shape}, and {self.spec.shape} was expected")
+            raise DataError(
+                f"{where} holds data of shape {shape}, and {self.spec.shape} was expected. Correct 'shape' or 'layout', or give "
+                "data of one shape."
+            )
         x = array_files.read(path, key)
         missing = x.isnan() if config.missing and x.is_floating_point() else None
         x, divisor = checked_values(x, found.number, self._values(found), where, missing)
@@ -181,9 +186,11 @@ class Arrays(Dataset[ArraysConfig]):
         found = array_files.read(path, key).to(torch.float32)
         where = f"{path}: conditions '{key}'"
         if found.shape != (count, *(self.spec.condition_shape or ())):
-            raise DataError(f"{where} have the shape {tuple(found.shape)}, and there are {count} data")
+            raise DataError(
+                f"{where} have the shape {tuple(found.shape)}, and there are {count} data. Give a row of numbers a datum."
+            )
         if not bool(found.isfinite().all()):
-            raise DataError(f"{where} hold numbers that are not finite")
+            raise DataError(f"{where} hold numbers that are not finite. Remove or replace those data.")
         return found
 
     def _labels(self, path: Path, key: str | None, required: bool, count: int) -> Tensor | None:
@@ -195,9 +202,11 @@ class Arrays(Dataset[ArraysConfig]):
         y = array_files.read(path, key)
         where = f"{path}: labels '{key}'"
         if y.is_floating_point():
-            raise DataError(f"{where} are not whole numbers")
+            raise DataError(f"{where} are not whole numbers. Store them as integers from 0.")
         if y.shape != (count,):
-            raise DataError(f"{where} have the shape {tuple(y.shape)}, and there are {count} data")
+            raise DataError(
+                f"{where} have the shape {tuple(y.shape)}, and there are {count} data. Give one label a datum."
+            )
         y = y.to(torch.int64)
         if int(y.min()) < 0 or (self.config.num_classes is not None and int(y.max()) >= self.config.num_classes):
             raise DataError(f"{where} reach from {int(y.min())} to {int(y.max())}; they must be 0 to num_classes - 1")

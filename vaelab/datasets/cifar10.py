@@ -11,12 +11,14 @@ import torch
 from torch import Tensor
 
 from vaelab.datasets.base import Dataset, DatasetConfig
+from vaelab.datasets.bounded import read_bytes
 from vaelab.datasets.download import Remote, download
 from vaelab.datasets.locate import checksums, locate
 from vaelab.datasets.memory import MemoryPart
 from vaelab.datasets.partition import partition
 from vaelab.errors import DataError
 from vaelab.registry import DATASETS
+from vaelab.section import PathText
 from vaelab.types import DataSpec, DataSplits
 
 SHAPE = (3, 32, 32)
@@ -30,6 +32,7 @@ TRAIN_FILES = tuple(f"data_batch_{i}.bin" for i in range(1, 6))
 TEST_FILES = ("test_batch.bin",)
 #: A label and the red, green and blue planes.
 RECORD = 1 + 3 * 32 * 32
+_LARGEST = 10_000 * RECORD
 
 
 class Cifar10Config(DatasetConfig):
@@ -37,7 +40,7 @@ class Cifar10Config(DatasetConfig):
 
     kind: Literal["cifar10"] = "cifar10"
 
-    root: str | None = None
+    root: PathText | None = None
     """Folder to search first, for the binary version of the data set. Then come $VAELAB_DATA, the cache and
     the network."""
 
@@ -89,9 +92,9 @@ def _unpacked(root: Path) -> bool:
 
 def _read_file(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_bytes(path, _LARGEST)
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+        raise DataError(f"{path} cannot be read: {error}. Put an intact copy in its place.") from error
 
 
 def _read_archive(path: Path) -> dict[str, bytes]:
@@ -100,9 +103,13 @@ def _read_archive(path: Path) -> dict[str, bytes]:
         # members are read, never unpacked, so that a name in the archive cannot choose where to write
         with tarfile.open(path, "r:gz") as archive:
             for member in archive:
-                stream = archive.extractfile(member) if member.isfile() else None
+                name = Path(member.name).name
+                stream = (
+                    archive.extractfile(member) if member.isfile() and name in (*TRAIN_FILES, *TEST_FILES) else None
+                )
                 if stream is not None:
-                    contents[Path(member.name).name] = stream.read()
+                    # a byte more than there may be is found to be no multiple of a record
+                    contents[name] = stream.read(_LARGEST + 1)
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}. Delete it, or put an intact copy in its place.") from error
     return contents
@@ -113,12 +120,16 @@ def _parse(names: tuple[str, ...], contents: dict[str, bytes], root: Path) -> Me
     for name in names:
         content = contents.get(name)
         if content is None:
-            raise DataError(f"{root / ARCHIVE.name} lacks {FOLDER}/{name}")
+            raise DataError(f"{root / ARCHIVE.name} lacks {FOLDER}/{name}. Put an intact copy in its place.")
         if not content or len(content) % RECORD:
-            raise DataError(f"{name} below {root} is truncated: {len(content)} bytes are no multiple of {RECORD}")
+            raise DataError(
+                f"{name} below {root} is truncated: {len(content)} bytes are no multiple of {RECORD}. Put an intact copy in its place."
+            )
         tables.append(torch.frombuffer(bytearray(content), dtype=torch.uint8).reshape(-1, RECORD))
     table = torch.cat(tables)
     y = table[:, 0].to(torch.int64)
     if int(y.max()) > 9:
-        raise DataError(f"{names[0]} below {root} is damaged: it holds the label {int(y.max())}, and 9 is the largest")
+        raise DataError(
+            f"{names[0]} below {root} is damaged: it holds the label {int(y.max())}, and 9 is the largest. Put an intact copy in its place."
+        )
     return MemoryPart(table[:, 1:].reshape(-1, *SHAPE), y)

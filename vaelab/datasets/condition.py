@@ -18,5 +18,7 @@ def condition_of(spec: DataSpec, y: Tensor | None) -> Tensor | None:
     if spec.condition_shape is None:
         return None
     if y is None:
-        raise DataError('"condition": "label" needs labels, and this part of the data has none')
+        raise DataError(
+            '"condition": "label" needs labels, and this part of the data has none. Set "condition": "none".'
+        )
     return F.one_hot(y, spec.condition_shape[0]).float()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import http.client
 import os
 import shutil
@@ -12,14 +13,18 @@ import threading
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vaelab.files import sha256
 
 #: Seconds to wait for a connection and for each piece of an answer.
 TIMEOUT = 4.0
+
+#: Bytes of one file; the largest that is downloaded has 170 MB.
+MAX_BYTES = 2**30
 
 
 class DownloadError(Exception):
@@ -42,6 +47,10 @@ class Remote:
     urls: tuple[str, ...]
     sha256: str = ""
 
+    def __post_init__(self) -> None:
+        if self.md5 is None and not self.sha256:
+            raise ValueError(f"{self.name}: a file is downloaded with a checksum only")
+
 
 def download(files: Sequence[Remote], folder: Path) -> None:
     """Put files into a folder; all of them, each with the right checksum, or none.
@@ -59,9 +68,8 @@ def download(files: Sequence[Remote], folder: Path) -> None:
     except OSError as error:
         raise DownloadError(f"cannot write to {folder}: {error}") from error
     try:
-        with _socket_timeout(TIMEOUT):
-            for file in files:
-                _download_one(file, temporary, reached)
+        for file in files:
+            _download_one(file, temporary, reached)
         for file in files:
             os.replace(temporary / file.name, folder / file.name)
     except OSError as error:
@@ -71,37 +79,60 @@ def download(files: Sequence[Remote], folder: Path) -> None:
 
 
 def _download_one(file: Remote, folder: Path, reached: set[str]) -> None:
-    from torchvision.datasets.utils import download_url
-
     answers = []
     for url in file.urls:
+        if not _secure(url):
+            answers.append(f"{url}: only HTTPS is used")
+            continue
         if url not in reached:
             answers.append(f"{url}: no connection within {TIMEOUT:g} s")
             continue
         try:
-            download_url(url, str(folder), filename=file.name, md5=file.md5)
-            if sha256(folder / file.name).startswith(file.sha256):
+            _fetch(url, folder / file.name)
+            wrong = _wrong_checksum(file, folder / file.name)
+            if wrong is None:
                 return
-            (folder / file.name).unlink()
-            answers.append(f"{url}: its SHA-256 does not begin with {file.sha256}")
-        except (OSError, RuntimeError, ValueError, http.client.HTTPException) as error:
-            said = str(error) or type(error).__name__
-            (folder / file.name).unlink(missing_ok=True)
-            # what torchvision says of a wrong checksum could also mean that there is no file
-            wrong = "corrupted" in said
-            answers.append(f"{url}: {f'its MD5 is not {file.md5}' if wrong else said}")
+            answers.append(f"{url}: {wrong}")
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            answers.append(f"{url}: {str(error) or type(error).__name__}")
+        (folder / file.name).unlink(missing_ok=True)
     raise DownloadError("; ".join(answers) or f"no address is known for {file.name}")
 
 
-@contextlib.contextmanager
-def _socket_timeout(seconds: float) -> Iterator[None]:
-    """torchvision takes no time-out, so the default of new sockets is set while it works."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
+class _SecureRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows a redirection to HTTPS alone."""
+
+    def redirect_request(self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: str) -> Any:
+        if not _secure(newurl):
+            raise ValueError(f"it leads to {newurl}, and only HTTPS is used")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _fetch(url: str, path: Path) -> None:
+    request = urllib.request.Request(url, headers={"User-Agent": "vaelab"})
+    opener = urllib.request.build_opener(_SecureRedirects)
+    with opener.open(request, timeout=TIMEOUT) as answer, path.open("wb") as file:
+        length = 0
+        while piece := answer.read(2**20):
+            length += len(piece)
+            if length > MAX_BYTES:
+                raise ValueError(f"it sends more than {MAX_BYTES:,} bytes")
+            file.write(piece)
+
+
+def _wrong_checksum(file: Remote, path: Path) -> str | None:
+    if not sha256(path).startswith(file.sha256):
+        return f"its SHA-256 does not begin with {file.sha256}"
+    with path.open("rb") as stream:
+        # published so; it cannot be chosen to fit by who does not write the published file as well
+        md5 = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    return None if file.md5 in (None, md5) else f"its MD5 is not {file.md5}"
+
+
+def _secure(url: str) -> bool:
+    """HTTPS, or this machine itself."""
+    parts = urllib.parse.urlsplit(url)
+    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost"))
 
 
 def _reachable(urls: set[str]) -> set[str]:

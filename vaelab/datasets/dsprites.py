@@ -21,6 +21,7 @@ from vaelab.datasets.locate import checksums, locate, not_downloaded
 from vaelab.datasets.partition import Part
 from vaelab.errors import DataError
 from vaelab.registry import DATASETS
+from vaelab.section import PathText
 from vaelab.types import Factor, Shape
 
 FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
@@ -33,7 +34,7 @@ class DSpritesConfig(FactorDatasetConfig):
 
     kind: Literal["dsprites"] = "dsprites"
 
-    root: str | None = None
+    root: PathText | None = None
     """Folder to search first for the file of the data set. Then come $VAELAB_DATA and the cache."""
 
 
@@ -68,12 +69,20 @@ class DSprites(FactorDataset[DSpritesConfig]):
         )
         path = located.root / FILE
         expected = GRID.combinations(torch.arange(len(GRID)))
+        if header(path, "latents_classes").shape != (len(GRID), 1 + len(GRID.factors)):
+            raise DataError(
+                f"{path} is damaged: it lacks the factors of {len(GRID)} pictures. Put an intact copy in its place."
+            )
         classes = read(path, "latents_classes")
         # the first column is the colour, of which there is one
-        if classes.ndim != 2 or not torch.equal(classes[:, 1:], expected):
-            raise DataError(f"{path} is damaged: its pictures are not in the order of their factors")
+        if not torch.equal(classes[:, 1:], expected):
+            raise DataError(
+                f"{path} is damaged: its pictures are not in the order of their factors. Put an intact copy in its place."
+            )
         if header(path, "imgs").shape != (len(GRID), SIDE, SIDE):
-            raise DataError(f"{path} is damaged: there are not {len(GRID)} pictures of {SIDE} x {SIDE} pixels")
+            raise DataError(
+                f"{path} is damaged: there are not {len(GRID)} pictures of {SIDE} x {SIDE} pixels. Put an intact copy in its place."
+            )
         provenance = {
             "source": "dsprites",
             "place": located.place,
@@ -94,6 +103,6 @@ def _packed(path: Path, chunk: int = 8192) -> Tensor:
                 number = min(chunk, len(GRID) - start)
                 pixels = np.frombuffer(stream.read(number * SIDE * SIDE), dtype=np.uint8)
                 pieces.append(np.packbits(pixels.reshape(number, -1), axis=1))
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
         raise DataError(f"{path} cannot be read: {error}. Put an intact copy in its place.") from error
     return torch.from_numpy(np.concatenate(pieces))

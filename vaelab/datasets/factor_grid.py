@@ -45,11 +45,12 @@ class FactorGrid:
         sizes = torch.tensor([factor.size for factor in self.factors], device=factors.device)
         if factors.ndim != 2 or factors.shape[1] != len(sizes):
             raise DataError(
-                f"combinations are rows of {len(sizes)} values ({', '.join(self.names)}), and these have the shape {tuple(factors.shape)}"
+                f"combinations are rows of {len(sizes)} values ({', '.join(self.names)}), and these have the "
+                f"shape {tuple(factors.shape)}. Give one row a datum."
             )
         if bool(((factors < 0) | (factors >= sizes)).any()):
             limits = ", ".join(f"{factor.name} {factor.size}" for factor in self.factors)
-            raise DataError(f"a factor has a value that does not exist; the numbers of values are: {limits}")
+            raise DataError(f"a factor has a value that does not exist; the numbers of values should be: {limits}")
         row = torch.zeros_like(factors[:, 0])
         for column, size in zip(factors.unbind(1), sizes, strict=True):
             row = row * size + column

@@ -17,6 +17,7 @@ from vaelab.datasets.factor_grid import FactorGrid, GridSplit
 from vaelab.datasets.hashing import uniform
 from vaelab.datasets.partition import MAX_SEED, Part, partition, permutation
 from vaelab.errors import BuildError, DataError
+from vaelab.limits import require_memory
 from vaelab.types import DataSpec, DataSplits, Shape, Values
 
 
@@ -89,6 +90,11 @@ class FactorDataset(Dataset[C], Generic[C]):
     def load(self) -> DataSplits:
         """Read the data and hold out what the config says."""
         spec, grid, config = self.spec, self.grid, self.config
+        # a number for each factor of each datum
+        required = 8 * len(grid) * (len(grid.factors) + 4)
+        require_memory(
+            required, f"dataset '{config.kind}' with {len(grid)} data", "Lower the numbers of values.", DataError
+        )
         rows = torch.arange(len(grid))
         factors = grid.combinations(rows)
         y = factors[:, grid.names.index(self.label)] if spec.num_classes is not None else None

@@ -27,6 +27,7 @@ class FashionMnist(IdxImages[FashionMnistConfig]):
     """
 
     folder = "FashionMNIST"
+    mirrors = ("https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",)
 
     @staticmethod
     def published() -> type[MNIST]:

@@ -15,6 +15,7 @@ from vaelab.datasets.locate import Located, checksums, locate
 from vaelab.datasets.memory import MemoryPart
 from vaelab.datasets.partition import partition
 from vaelab.errors import DataError
+from vaelab.section import PathText
 from vaelab.types import DataSpec, DataSplits
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 SIDE = 28
 CLASSES = 10
+#: Of one file, unpacked; the largest of them has 47 million.
+MAX_BYTES = 10**8
 FILES = (
     ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
@@ -31,7 +34,7 @@ FILES = (
 class IdxImagesConfig(DatasetConfig):
     """Arguments of MNIST and its kin."""
 
-    root: str | None = None
+    root: PathText | None = None
     """Folder to search first; it has torchvision's layout. Then come $VAELAB_DATA, the user's cache and the
     network."""
 
@@ -45,7 +48,8 @@ class IdxImages(Dataset[C]):
     folder: ClassVar[str]
     """Folder of the data set below a root, as torchvision names it."""
 
-    """What else a user can do who has no network; ends the message."""
+    mirrors: ClassVar[tuple[str, ...]] = ()
+    """Addresses with HTTPS, where torchvision knows none."""
 
     @staticmethod
     @abstractmethod
@@ -99,7 +103,8 @@ class IdxImages(Dataset[C]):
     def _fetch(self, root: Path) -> None:
         published = self.published()
         files = [
-            Remote(name, md5, tuple(mirror + name for mirror in published.mirrors)) for name, md5 in published.resources
+            Remote(name, md5, tuple(mirror + name for mirror in (*published.mirrors, *self.mirrors)))
+            for name, md5 in published.resources
         ]
         download(files, root / self.folder / "raw")
 
@@ -112,11 +117,17 @@ def _existing(raw: Path, name: str) -> Path | None:
 
 
 def _read_part(images: Path, labels: Path) -> MemoryPart:
-    x, y = read_idx(images, 3), read_idx(labels, 1)
+    x, y = read_idx(images, 3, MAX_BYTES), read_idx(labels, 1, MAX_BYTES)
     if x.shape[1:] != (SIDE, SIDE):
-        raise DataError(f"{images} holds pictures of {x.shape[1]} x {x.shape[2]} pixels, not {SIDE} x {SIDE}")
+        raise DataError(
+            f"{images} holds pictures of {x.shape[1]} x {x.shape[2]} pixels, not {SIDE} x {SIDE}. Put an intact copy in its place."
+        )
     if len(x) != len(y):
-        raise DataError(f"{images} holds {len(x)} pictures and {labels} holds {len(y)} labels")
+        raise DataError(
+            f"{images} holds {len(x)} pictures and {labels} holds {len(y)} labels. Put copies in their place that belong together."
+        )
     if int(y.max()) >= CLASSES:
-        raise DataError(f"{labels} holds the label {int(y.max())}; the largest that can be is {CLASSES - 1}")
+        raise DataError(
+            f"{labels} holds the label {int(y.max())}; the largest that can be is {CLASSES - 1}. Put an intact copy in its place."
+        )
     return MemoryPart(x.unsqueeze(1), y.to(torch.int64))

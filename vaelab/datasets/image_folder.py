@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from vaelab.datasets.base import Dataset, DatasetConfig
+from vaelab.datasets.bounded import expanded
 from vaelab.datasets.partition import MAX_SEED, partition
 from vaelab.datasets.pictures import Fit, PictureReader, class_names, digest, find_pictures
 from vaelab.datasets.streaming import ReaderPart
 from vaelab.errors import DataError
 from vaelab.registry import DATASETS
+from vaelab.section import PathText
 from vaelab.types import DataSpec, DataSplits
 
 
@@ -22,10 +23,10 @@ class ImageFolderConfig(DatasetConfig):
 
     kind: Literal["image_folder"] = "image_folder"
 
-    path: str
+    path: PathText
     """Folder of the pictures: either they lie in it, or it holds a folder for each class."""
 
-    test_path: str | None = None
+    test_path: PathText | None = None
     """Folder of the test pictures, made the same way; without it some of `path` are held out."""
 
     size: PositiveInt | tuple[PositiveInt, PositiveInt]
@@ -75,23 +76,25 @@ class ImageFolder(Dataset[ImageFolderConfig]):
     def spec(self) -> DataSpec:
         """Shape from the config; the number of classes from the names of the folders, None if there are none
         yet."""
-        folder = Path(self.config.path).expanduser()
+        folder = expanded(self.config.path)
         classes = class_names(folder) if folder.is_dir() else []
         return self._describe((self.config.channels, *self.config.height_width), num_classes=len(classes) or None)
 
     def load(self) -> DataSplits:
         """Find the pictures, and decode them if they fit into memory."""
         config = self.config
-        folder = Path(config.path).expanduser()
+        folder = expanded(config.path)
         classes = class_names(folder)
         found = [(folder, *find_pictures(folder, classes))]
         if config.test_path is not None:
-            test_folder = Path(config.test_path).expanduser()
+            test_folder = expanded(config.test_path)
             test_classes = class_names(test_folder)
             if unknown := sorted(set(test_classes) - set(classes)):
-                raise DataError(f"{test_folder} has a folder '{unknown[0]}' that {folder} does not have")
+                raise DataError(
+                    f"{test_folder} has a folder '{unknown[0]}' that {folder} does not have. Give both the same folders."
+                )
             if bool(test_classes) != bool(classes):
-                raise DataError(f"{folder} has folders for classes and {test_folder} has none")
+                raise DataError(f"{folder} has folders for classes and {test_folder} has none. Make both alike.")
             found.append((test_folder, *find_pictures(test_folder, classes)))
 
         height, width = config.height_width

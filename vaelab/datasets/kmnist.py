@@ -27,6 +27,7 @@ class Kmnist(IdxImages[KmnistConfig]):
     """
 
     folder = "KMNIST"
+    mirrors = ("https://codh.rois.ac.jp/kmnist/dataset/kmnist/",)
 
     @staticmethod
     def published() -> type[MNIST]:

@@ -21,6 +21,7 @@ from vaelab.model import VAE
 from vaelab.provenance import config_hash
 from vaelab.registry import DATASETS, ComponentConfig
 from vaelab.runs import Run, load_run
+from vaelab.section import PathText
 from vaelab.types import Batch, DataSpec, DataSplits, Split
 
 #: Data encoded at a time.
@@ -32,7 +33,7 @@ class LatentsConfig(ComponentConfig):
 
     kind: Literal["latents"] = "latents"
 
-    run: str
+    run: PathText
     """The run: its directory, or the name of an experiment for its newest run. Relative to where the command runs."""
 
     draws: Literal["fresh", "fixed", "means"] = "fresh"
@@ -68,12 +69,14 @@ class Latents(Dataset[Any]):
     @cached_property
     def _first(self) -> Run:
         try:
-            return load_run(self.config.run, "cpu")
+            run = load_run(self.config.run, "cpu")
         except RunError as error:
             raise DataError(
                 f"dataset 'latents': the run '{self.config.run}' whose latents are wanted is not here ({error}) Bring it back, "
                 "or set data.run to where it is."
             ) from error
+        _refuse_circle(run)
+        return run
 
     @cached_property
     def _model(self) -> VAE:
@@ -124,6 +127,22 @@ class Latents(Dataset[Any]):
         assert train is not None
         assert test is not None
         return DataSplits(train, made["validation"], test, provenance)
+
+
+def _refuse_circle(run: Run) -> None:
+    """Runs on the latents of runs end at a run on data; a damaged or a copied config may lead back.
+
+    Raises:
+        DataError: a run is met again.
+    """
+    seen = {run.path.resolve()}
+    while isinstance(config := run.experiment.data, LatentsConfig):
+        run = load_run(config.run, "cpu")
+        if run.path.resolve() in seen:
+            raise DataError(
+                f"dataset 'latents': the run {run.path} is made of its own latents. Set data.run to a run on other data."
+            )
+        seen.add(run.path.resolve())
 
 
 class EncodedSplit(WrappedSplit):

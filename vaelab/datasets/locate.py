@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from vaelab.datasets.bounded import expanded
 from vaelab.datasets.download import DownloadError, Remote, download
 from vaelab.errors import DataError
 
@@ -30,16 +31,16 @@ class Located:
 def cache_folder() -> Path:
     """Where downloads go: `$XDG_CACHE_HOME/vaelab`, or `~/.cache/vaelab`."""
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path("~/.cache").expanduser()) / "vaelab"
+    return (Path(base) if base else expanded("~/.cache")) / "vaelab"
 
 
 def places(root: str | None) -> list[Located]:
     """The places to search, in order: `data.root`, `$VAELAB_DATA`, the user's cache."""
     found: list[Located] = []
     if root is not None:
-        found.append(Located(Path(root).expanduser(), "data.root"))
+        found.append(Located(expanded(root), "data.root"))
     if variable := os.environ.get("VAELAB_DATA"):
-        found.append(Located(Path(variable).expanduser(), "VAELAB_DATA"))
+        found.append(Located(expanded(variable), "VAELAB_DATA"))
     return [*found, Located(cache_folder(), "cache")]
 
 

@@ -14,6 +14,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from vaelab.datasets.base import Dataset, DatasetConfig
+from vaelab.datasets.bounded import read_member
 from vaelab.datasets.download import Remote, download
 from vaelab.datasets.locate import checksums, locate
 from vaelab.datasets.partition import MAX_SEED, partition
@@ -21,12 +22,15 @@ from vaelab.datasets.pictures import decode
 from vaelab.datasets.streaming import ReaderPart
 from vaelab.errors import DataError
 from vaelab.registry import DATASETS
+from vaelab.section import PathText
 from vaelab.types import DataSpec, DataSplits
 
 FOLDER = "omniglot-py"
 PARTS = ("images_background", "images_evaluation")
 #: 964 characters in the background alphabets and 659 in those for evaluation.
 CLASSES = 964 + 659
+#: Pictures of one archive (20 of each character), and bytes of one; the published ones have some hundred.
+_MOST, _LARGEST = 20 * 964, 2**16
 
 
 class OmniglotConfig(DatasetConfig):
@@ -34,7 +38,7 @@ class OmniglotConfig(DatasetConfig):
 
     kind: Literal["omniglot"] = "omniglot"
 
-    root: str | None = None
+    root: PathText | None = None
     """Folder to search first; it has torchvision's layout. Then come $VAELAB_DATA, the user's cache and the
     network."""
 
@@ -79,7 +83,9 @@ class Omniglot(Dataset[OmniglotConfig]):
             first_label = int(y.max()) + 1
             parts.append(ReaderPart(reader, y, workers=os.cpu_count() or 1, in_memory=True))
         if first_label > CLASSES:
-            raise DataError(f"{archives[0].parent} holds {first_label} characters; Omniglot has {CLASSES}")
+            raise DataError(
+                f"{archives[0].parent} holds {first_label} characters; Omniglot has {CLASSES}. Put intact copies in their place."
+            )
         provenance = {
             "source": "omniglot",
             "place": located.place,
@@ -119,11 +125,13 @@ def _open(path: Path, size: int, first_label: int) -> tuple[_ZipReader, Tensor]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = sorted(name for name in archive.namelist() if name.endswith(".png") and name.startswith(path.stem))
-            contents = [(name, archive.read(name)) for name in names]
-    except (zipfile.BadZipFile, OSError, EOFError, zlib.error) as error:
+            contents = [(name, read_member(archive, name, _LARGEST)) for name in names[: _MOST + 1]]
+    except (zipfile.BadZipFile, OSError, EOFError, zlib.error, RuntimeError) as error:
         raise DataError(f"{path} cannot be read: {error}. Delete it, or put an intact copy in its place.") from error
-    if not names:
-        raise DataError(f"{path} holds no pictures below {path.stem}/")
+    if not names or len(names) > _MOST:
+        raise DataError(
+            f"{path} holds {len(names)} pictures below {path.stem}/, and 1 to {_MOST:,} are possible. Put an intact copy in its place."
+        )
     characters = [name.rpartition("/")[0] for name in names]
     labels = {character: first_label + i for i, character in enumerate(sorted(set(characters)))}
     return _ZipReader(path, contents, size), torch.tensor([labels[character] for character in characters])

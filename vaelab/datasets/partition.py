@@ -107,7 +107,7 @@ def partition(
     """
     rows = divide(config, len(train), shuffle_seed, test_fraction, test is not None)
     if test is not None and not len(test):
-        raise DataError(f"dataset '{config.kind}': the test part is empty")
+        raise DataError(f"dataset '{config.kind}': the test part is empty. Give data for the test.")
 
     of_train = Binariser.of(config, "train")
     splits = {

@@ -16,6 +16,9 @@ from vaelab.errors import DataError
 
 Fit = Literal["crop", "stretch"]
 
+#: Pixels of one picture; a file of some kB may claim to have billions.
+MAX_PIXELS = 2**26
+
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 
 
@@ -43,13 +46,23 @@ def decode(source: str | IO[bytes], name: str, size: tuple[int, int], channels: 
                     f"{name} has more than 8 bits a channel (mode {opened.mode}), which pictures here "
                     "cannot have. Convert it to 8 bits, or put the data into an array file."
                 )
+            if opened.width * opened.height > MAX_PIXELS:
+                raise DataError(
+                    f"{name} unpacks to {opened.width} x {opened.height} pixels, and {MAX_PIXELS:,} are the most that are read. "
+                    "Reduce it, or leave it out."
+                )
             picture = ImageOps.exif_transpose(opened).convert("L" if channels == 1 else "RGB")
     except DataError:
         raise
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error and more
-        raise DataError(f"{name} is no picture that can be read: {error}") from error
+        raise DataError(f"{name} is no picture that can be read: {error}. Replace it, or leave it out.") from error
     if picture.size != width_height:
         if fit == "crop":
+            if opened.width * opened.height > MAX_PIXELS:
+                raise DataError(
+                    f"{name} unpacks to {opened.width} x {opened.height} pixels, and {MAX_PIXELS:,} are the most that are read. "
+                    "Reduce it, or leave it out."
+                )
             picture = ImageOps.fit(picture, width_height, Image.Resampling.BILINEAR)
         else:
             picture = picture.resize(width_height, Image.Resampling.BILINEAR)
@@ -79,7 +92,7 @@ def class_names(folder: Path) -> list[str]:
     try:
         return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != ".")
     except OSError as error:
-        raise DataError(f"the folder {folder} cannot be read: {error}") from error
+        raise DataError(f"the folder {folder} cannot be read: {error}. Give a folder of pictures.") from error
 
 
 def find_pictures(folder: Path, classes: list[str]) -> tuple[tuple[str, ...], Tensor | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from vaelab.datasets.locate import checksums, locate, not_downloaded
 from vaelab.datasets.partition import Part
 from vaelab.errors import DataError
 from vaelab.registry import DATASETS
+from vaelab.section import PathText
 from vaelab.types import Factor, Shape
 
 PUBLISHED, PLAIN = "3dshapes.h5", "3dshapes.npy"
@@ -37,7 +39,7 @@ class Shapes3DConfig(FactorDatasetConfig):
 
     kind: Literal["shapes3d"] = "shapes3d"
 
-    root: str | None = None
+    root: PathText | None = None
     """Folder to search first for the file of the data set. Then come $VAELAB_DATA and the cache."""
 
 
@@ -73,7 +75,7 @@ class Shapes3D(FactorDataset[Shapes3DConfig]):
         if pictures.shape != (len(GRID), SIDE, SIDE, 3) or pictures.dtype != np.uint8:
             raise DataError(
                 f"{path} is damaged: it holds {pictures.dtype} of the shape {pictures.shape}, and not {len(GRID)} pictures of "
-                f"{SIDE} x {SIDE} x 3 bytes"
+                f"{SIDE} x {SIDE} x 3 bytes. Put an intact copy in its place."
             )
         provenance = {
             "source": "shapes3d",
@@ -88,7 +90,7 @@ def _mapped(path: Path) -> np.ndarray:
     try:
         # copied on write, because torch takes no array that cannot be written to
         array: np.ndarray = np.load(path, mmap_mode="c", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, OverflowError, MemoryError, SyntaxError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} cannot be read: {error}. Put an intact copy in its place.") from error
     return array
 
@@ -103,7 +105,13 @@ def _from_hdf5(path: Path) -> np.ndarray:
         ) from error
     try:
         with h5py.File(path, "r") as file:
-            array: np.ndarray = file["images"][:]
-    except (OSError, KeyError) as error:
+            images = file["images"]
+            # looked at before it is read, which takes all of the memory that its header asks for
+            if getattr(images, "shape", None) != (len(GRID), SIDE, SIDE, 3) or images.dtype != np.uint8:
+                raise DataError(
+                    f"{path} is damaged: its `images` are not {len(GRID)} pictures. Put an intact copy in its place."
+                )
+            array: np.ndarray = images[:]
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
         raise DataError(f"{path} cannot be read: {error}. Put an intact copy in its place.") from error
     return array

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from pydantic import Field, NonNegativeInt
 from torch import Tensor
 
+from vaelab.datasets.bounded import read_bytes
 from vaelab.datasets.factor_grid import FactorGrid
 from vaelab.datasets.factors import FactorDataset, FactorDatasetConfig
 from vaelab.datasets.locate import checksums, locate, not_downloaded
@@ -20,6 +20,7 @@ from vaelab.datasets.memory import MemoryPart
 from vaelab.datasets.partition import Part
 from vaelab.errors import DataError
 from vaelab.registry import DATASETS, default
+from vaelab.section import PathText
 from vaelab.types import Factor, Shape
 
 PARTS = ("smallnorb-5x46789x9x18x6x2x96x96-training", "smallnorb-5x01235x9x18x6x2x96x96-testing")
@@ -34,6 +35,8 @@ GRID = FactorGrid(
         Factor("lighting", 6),
     )
 )
+#: Bytes of the largest of the files, the pictures of one part, and more for its header.
+_LARGEST = len(GRID) // 2 * 2 * SIDE**2 + 100
 #: The first number of a file tells the type of those that follow.
 TYPES: dict[int, np.dtype[Any]] = {0x1E3D4C55: np.dtype("u1"), 0x1E3D4C54: np.dtype("<i4")}
 
@@ -46,7 +49,7 @@ class SmallNorbConfig(FactorDatasetConfig):
     held_out: dict[str, tuple[NonNegativeInt, ...]] | None = default({"instance": [0, 1, 2, 3, 5]})
     """The combinations held out for the test; by default the published test part, which has five toys of each category."""
 
-    root: str | None = None
+    root: PathText | None = None
     """Folder to search first for the files of the data set. Then come $VAELAB_DATA and the cache."""
 
     size: int = Field(64, ge=8, le=SIDE)
@@ -87,8 +90,11 @@ class SmallNorb(FactorDataset[SmallNorbConfig]):
         seen = torch.zeros(len(GRID), dtype=torch.bool)
         for part in PARTS:
             pictures, category, info = (_matrix(files[part, content]) for content in CONTENTS)
-            if not len(pictures) == len(category) == len(info) or pictures.shape[1:] != (2, SIDE, SIDE):
-                raise DataError(f"the files {part}-*.mat below {located.root} do not belong together")
+            shapes = pictures.shape[1:] == (2, SIDE, SIDE) and category.ndim == 1 and info.shape[1:] == (4,)
+            if not shapes or not len(pictures) == len(category) == len(info):
+                raise DataError(
+                    f"the files {part}-*.mat below {located.root} do not belong together. Put intact copies in their place."
+                )
             # the azimuth is noted in units of 10 degrees, of which every other was photographed
             noted = np.column_stack([category, info[:, 0], info[:, 1], info[:, 2] // 2, info[:, 3]])
             rows = GRID.rows(torch.from_numpy(noted.astype(np.int64)))
@@ -96,7 +102,8 @@ class SmallNorb(FactorDataset[SmallNorbConfig]):
             seen[rows] = True
         if not bool(seen.all()):
             raise DataError(
-                f"small NORB below {located.root} is damaged: {int((~seen).sum())} combinations are missing"
+                f"small NORB below {located.root} is damaged: {int((~seen).sum())} combinations are missing. Put "
+                "intact copies of the files in their place."
             )
         used = [path for path in files.values() if path is not None]
         provenance = {
@@ -119,7 +126,7 @@ def _matrix(path: Path | None) -> np.ndarray:
     """One file: the type, the number of axes, their lengths (three at least), and the numbers."""
     assert path is not None
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        content = read_bytes(path, _LARGEST)
         kind, axes = np.frombuffer(content, "<i4", 2).tolist()
         lengths = np.frombuffer(content, "<i4", axes, offset=8)
         numbers = np.frombuffer(content, TYPES[kind], offset=8 + 4 * max(3, axes))

@@ -14,6 +14,7 @@ from vaelab.errors import BuildError
 from vaelab.likelihoods.base import Likelihood, require_unit_interval
 from vaelab.nets.frozen import random_network, torchvision_network
 from vaelab.registry import LIKELIHOODS, ComponentConfig
+from vaelab.section import PathText
 from vaelab.types import BuildContext, numel
 
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -27,8 +28,8 @@ class PerceptualConfig(ComponentConfig):
     network: Literal["random", "vgg11", "vgg16", "vgg19"] = "random"
     """Whose features are compared: three random convolutions, or one of torchvision's, which needs `weights`."""
 
-    weights: str | None = None
-    """File with the state dictionary of torchvision's network; nothing is downloaded."""
+    weights: PathText | None = None
+    """.safetensors file with the state dictionary of torchvision's network; nothing is downloaded, and no pickle is read."""
 
     layers: tuple[NonNegativeInt, ...] = Field((1, 6, 11), min_length=1)
     """Layers of torchvision's `features` that are compared; 1, 6 and 11 are relu1_1, relu2_1 and relu3_1 of vgg19."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from vaelab.errors import BuildError
@@ -68,15 +69,17 @@ def torchvision_network(name: str, weights: Path, taken: tuple[int, ...]) -> Fro
 
     model = getattr(torchvision.models, name)(weights=None)
     try:
-        # weights_only: the file may come from anywhere, and a pickle would run its code
-        model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-    except pickle.UnpicklingError as error:
-        # torch's message goes on to recommend loading it unsafely
-        raise BuildError(f"the weights of {name} cannot be read from {weights}: it is no file of tensors") from error
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, TypeError) as error:
-        raise BuildError(f"the weights of {name} cannot be read from {weights}: {error}") from error
+        model.load_state_dict(load_file(weights))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        # torch's own files are pickles, which may run code
+        raise BuildError(
+            f"the weights of {name} cannot be read from {weights}: {error}. Give a .safetensors file of its state dictionary, such "
+            "as safetensors.torch.save_file writes."
+        ) from error
     if max(taken) >= len(model.features):
-        raise BuildError(f"{name} has {len(model.features)} layers, and layer {max(taken)} is asked for.")
+        raise BuildError(
+            f'{name} has {len(model.features)} layers, and layer {max(taken)} is asked for. Lower "layers" of the likelihood.'
+        )
     for layer in model.features:
         if isinstance(layer, nn.ReLU):
             layer.inplace = False  # it would overwrite the feature before it

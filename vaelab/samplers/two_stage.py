@@ -23,6 +23,7 @@ from vaelab.model import VAE
 from vaelab.registry import OBJECTIVES, SAMPLERS, ComponentConfig, default
 from vaelab.runs import load_run
 from vaelab.samplers.fitted import RealLatentsConfig, RealLatentsSampler, number_of_labels
+from vaelab.section import PathText
 from vaelab.training import Trainer
 from vaelab.types import Batch, DataSpec, DataSplits
 
@@ -49,7 +50,7 @@ class TwoStageConfig(RealLatentsConfig):
     )
     """How it is trained, by the trainer of experiments."""
 
-    run: str | None = None
+    run: PathText | None = None
     """A finished run on the data set `latents` of the first model, in place of a second model trained here."""
 
     @model_validator(mode="after")
