@@ -29,7 +29,8 @@ MARK = "\x01raw\x01"
 TEXTS = [
     "", " ", "a", "../../etc/passwd", "..", "/", "x" * 300, "x/" * 3000, "\u202eabc", "Straße", "💥", "e\u0301",
     "<script>alert(1)</script>",
-    "[red]bold[/red]", "{x}", "%s", "%(a)s", "${HOME}", "~nobody-of-that-name/x", "con", "null", "true", "1", "-1", "nan", "1e5", "\n", "a\tb",
+    "[red]bold[/red]", "{x}", "%s", "%(a)s", "${HOME}",
+    "~nobody-of-that-name/x", "con", "null", "true", "1", "-1", "nan", "1e5", "\n", "a\tb",
     "a b",
     "__import__('os')", "vaelab.priors.vamp", "json", ".json", "no.such.module", "os.path", "$.x", "a.b", "max", "auto", "$schema",
 ]  # fmt: skip
