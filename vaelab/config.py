@@ -38,6 +38,9 @@ from vaelab.registry import (
 from vaelab.section import Section
 from vaelab.slots import describe, schema_of
 
+#: What a device may be called.
+DEVICE = r"(auto|cpu|cuda(:[0-9]{1,3})?|mps)"
+
 
 class ModelConfig(Section):
     """The five axes that make a model; the sixth, the divergences, is part of the objective."""
@@ -167,7 +170,7 @@ class Experiment(Section):
     seed: NonNegativeInt = Field(0, lt=2**63)
     """Of the weights, the order of the data and every draw."""
 
-    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")
+    device: str = Field("auto", pattern=f"^{DEVICE}$")
     """`auto` takes a GPU where there is one."""
 
     data: Annotated[ComponentConfig, DATASETS]

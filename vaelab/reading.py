@@ -46,10 +46,16 @@ def read_json(path: Path) -> Any:
     return parse_json(text, str(path))
 
 
-def parse_json(text: str, source: str) -> Any:
-    """What `read_json` does, for text. Raises as it does, naming `source`."""
+def parse_json(text: str, source: str, *, finite: bool = True) -> Any:
+    """What `read_json` does, for text. Raises as it does, naming `source`.
+
+    Args:
+        text: the JSON.
+        source: its name.
+        finite: whether NaN and infinity are refused.
+    """
     try:
-        content = _parsed(text)
+        content = _parsed(text, finite)
     except json.JSONDecodeError as error:
         raise ConfigError(f"{source}: not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from error
     except RecursionError as error:
@@ -94,10 +100,9 @@ def _require_text(text: str, where: str) -> None:
         raise ConfigError(f"{where}: {text[:60]!r} holds half a surrogate pair, which no text has. Remove it.")
 
 
-def _parsed(text: str) -> Any:
-    return json.loads(
-        text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite, parse_int=_whole
-    )
+def _parsed(text: str, finite: bool = True) -> Any:
+    constant = _no_constant if finite else float
+    return json.loads(text, object_pairs_hook=_unique, parse_constant=constant, parse_float=_finite, parse_int=_whole)
 
 
 def leaves(content: Any, path: str = "") -> Iterator[tuple[str, Any]]:

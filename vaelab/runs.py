@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import fcntl
 import json
+import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -16,18 +17,17 @@ from typing import Any
 import torch
 
 from vaelab.build import build_model
-from vaelab.config import Experiment, parse_experiment
+from vaelab.config import DEVICE, Experiment, parse_experiment
 from vaelab.datasets import Dataset
 from vaelab.errors import RunError
 from vaelab.files import write_json, write_text
 from vaelab.model import VAE
 from vaelab.provenance import config_hash
 from vaelab.reading import read_json
+from vaelab.records import FORMAT, EvaluationRecord, ManifestRecord, read_lines, read_record
 from vaelab.registry import DATASETS
 from vaelab.training.checkpoint import load_weights
 from vaelab.types import DataSplits
-
-FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class RunDirectory:
                 return run
         except OSError as error:
             raise RunError(f"{parent}: a run cannot be written here ({error.strerror}). Choose --out.") from error
-        raise RunError(f"{parent}: no free name for a run")
+        raise RunError(f"{parent}: no free name for a run. Choose --out.")
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -137,7 +137,7 @@ class RunDirectory:
 
     def read_manifest(self) -> dict[str, Any]:
         """The manifest, empty where there is none."""
-        return _read_object(self.manifest) if self.manifest.exists() else {}
+        return read_record(self.manifest, ManifestRecord) if self.manifest.exists() else {}
 
     def update_manifest(self, **entries: Any) -> None:
         """Add entries to the manifest."""
@@ -145,15 +145,15 @@ class RunDirectory:
 
     def history(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl. A last line that was cut off in writing is left out."""
-        return _lines(self.metrics)
+        return read_lines(self.metrics)
 
     def health_lines(self) -> list[dict[str, Any]]:
         """The lines of health.jsonl, likewise."""
-        return _lines(self.health)
+        return read_lines(self.health)
 
     def truncate(self, file: Path, step: int) -> None:
         """Drop the lines of one of these files after a step, which the resumed run writes again."""
-        kept = [line for line in _lines(file) if line["step"] <= step]
+        kept = [line for line in read_lines(file) if line["step"] <= step]
         write_text(file, "".join(json.dumps(line) + "\n" for line in kept))
 
 
@@ -207,7 +207,7 @@ class Run:
         """
         if not self.directory.evaluation.exists():
             raise RunError(f"{self.path}: not evaluated yet. Run `python -m vaelab evaluate {self.path}`.")
-        return _read_object(self.directory.evaluation)
+        return read_record(self.directory.evaluation, EvaluationRecord)
 
     @property
     def history(self) -> list[dict[str, Any]]:
@@ -259,6 +259,8 @@ def resolve_device(name: str) -> torch.device:
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if not re.fullmatch(DEVICE, name):
+        raise RunError(f"there is no device '{name[:60]}'. Choose --device cpu, cuda, cuda:1, mps or auto.")
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
@@ -274,17 +276,18 @@ def find_run(run: str | Path, root: Path = Path("runs")) -> Path:
     Raises:
         RunError: there is none.
     """
-    for candidate in (Path(run), root / run):
-        if (candidate / "config.json").is_file():
-            return candidate
-        runs = sorted(path.parent for path in candidate.glob("*/config.json")) if candidate.is_dir() else []
-        if runs:
-            return runs[-1]
+    with suppress(OSError, ValueError):  # a name that no file can have is that of no run
+        for candidate in (Path(run), root / run):
+            if (candidate / "config.json").is_file():
+                return candidate
+            runs = sorted(path.parent for path in candidate.glob("*/config.json")) if candidate.is_dir() else []
+            if runs:
+                return runs[-1]
     known = sorted({str(path.parent.parent.relative_to(root)) for path in root.glob("*/*/config.json")})
     near = difflib.get_close_matches(str(run), known, n=1)
     hint = f" Did you mean '{near[0]}'?" if near else ""
     hint += f" Under {root} there are runs of: {', '.join(known)}." if known else f" Under {root} there are no runs."
-    raise RunError(f"'{run}' is no run: no config.json there.{hint}")
+    raise RunError(f"'{run}' is no run: no config.json there.{hint} Give the directory of a run.")
 
 
 def load_run(path: str | Path, device: str = "auto") -> Run:
@@ -300,28 +303,9 @@ def load_run(path: str | Path, device: str = "auto") -> Run:
     directory = RunDirectory(find_run(path))
     content = read_json(directory.config)
     if not isinstance(content, Mapping):
-        raise RunError(f"{directory.config}: not an experiment")
+        raise RunError(f"{directory.config}: not an experiment. Restore the file from a copy.")
     return Run(directory, parse_experiment(content, str(directory.config)), resolve_device(device))
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    if not path.exists():
-        return []
-    lines = []
-    for text in path.read_text(encoding="utf-8").splitlines():
-        try:
-            lines.append(json.loads(text))
-        except ValueError:
-            break
-    return lines
 
 
 def _brief(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)[:200]
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise RunError(f"{path}: not a JSON object")
-    return content

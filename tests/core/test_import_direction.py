@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "files", "history"),
     ("reading", "section"),
     ("registry", "plugins"),
-    ("slots",),
+    ("slots", "records"),
     ("types", "limits"),
     ("distributions", "nets", "schedules"),
     ("optimisers",),

@@ -105,14 +105,15 @@ def mutated(draw: DrawFn, names: list[str] | None = None) -> str:
     content = copy.deepcopy(EXPERIMENTS[name])
     for _ in range(draw(st.sampled_from([1, 1, 1, 2, 3]))):
         if content:
-            _change(draw, content)
+            change(draw, content)
     text = json.dumps(content)
     for i, raw in enumerate(RAW):
         text = text.replace(json.dumps(MARK + str(i)), raw)
     return text
 
 
-def _change(draw: DrawFn, content: Any) -> None:
+def change(draw: DrawFn, content: Any) -> None:
+    """Change one thing anywhere in a JSON."""
     container, key = draw(st.sampled_from(places(content)))
     how = draw(
         st.sampled_from(

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 
 from vaelab.errors import VaelabError
 
-#: Seconds after which a case is said to hang.
-PATIENCE = 60
+#: Seconds of computing after which a case is said to hang.
+PATIENCE = 30
 
 #: Exit codes of docs/errors.md that bad input may lead to; 1 for what a message explains, 70 never.
 CODES = {0, 1, 2, 3, 4, 5}
@@ -66,46 +67,61 @@ def judge(message: str, code: int) -> None:
 @contextmanager
 def _soon() -> Iterator[None]:
     def end(number: int, frame: Any) -> None:
-        raise TimeoutError(f"not done after {PATIENCE} s")
+        raise TimeoutError(f"not done after {PATIENCE} s of computing")
 
-    before = signal.signal(signal.SIGALRM, end)
-    signal.alarm(PATIENCE)
+    # of computing, as the machine may be shared
+    before = signal.signal(signal.SIGPROF, end)
+    signal.setitimer(signal.ITIMER_PROF, PATIENCE)
     try:
         yield
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
-def fuzz(ordinary: int, long: int, **strategies: Any) -> Callable[[Callable[..., None]], Any]:
+def fuzz(ordinary: int, long: int, case: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Any]:
     """A property of random cases, as two tests: a short one that belongs to the ordinary tests, and a long one.
 
-    `pytest -m fuzz` runs the long ones.
+    `pytest -m fuzz` runs the long ones. The function takes the case, and then fixtures by their names.
 
     Args:
         ordinary: cases of the short test; the same each time.
-        long: cases of the long one; others each time. What failed is tried again by the next one.
-        strategies: of the arguments.
+        long: cases of the long one; others each time.
+        case: makes one.
     """
 
-    def decorate(check: Callable[..., None]) -> Any:
-        @pytest.mark.parametrize(
-            "cases", [pytest.param(ordinary, id="short"), pytest.param(long, id="long", marks=pytest.mark.fuzz)]
-        )
+    def decorate(check: Callable[[Any], None]) -> Any:
+        @budgets(ordinary, long)
         def test(cases: int) -> None:
-            short = cases == ordinary
-            profile = settings(
-                max_examples=cases,
-                deadline=None,
-                derandomize=short,
-                database=None,
-                phases=[Phase.explicit, Phase.generate, *(() if short else (Phase.shrink,))],
-                suppress_health_check=list(HealthCheck),
-            )
-            # given looks at the arguments of the function, so each test gets a fresh one
-            profile(given(**strategies)(lambda **arguments: check(**arguments)))()
+            run_cases(cases, case, check, fixed=cases == ordinary)
 
         test.__doc__ = check.__doc__
         return test
 
     return decorate
+
+
+def budgets(ordinary: int, long: int) -> Any:
+    """A test with the argument `cases`, short and long; see `fuzz`."""
+    short, slow = pytest.param(ordinary, id="short"), pytest.param(long, id="long", marks=pytest.mark.fuzz)
+    return pytest.mark.parametrize("cases", [short, slow])
+
+
+def run_cases(cases: int, case: st.SearchStrategy[Any], check: Callable[[Any], Any], *, fixed: bool) -> None:
+    """So many cases now; the same ones each time where they are `fixed`, and shrunk where not."""
+    profile = settings(
+        max_examples=cases,
+        deadline=None,
+        derandomize=fixed,
+        database=None,
+        phases=[Phase.generate] if fixed else [Phase.generate, Phase.shrink],
+        suppress_health_check=list(HealthCheck),
+    )
+
+    # given looks at the arguments of the function
+    @profile
+    @given(case=case)
+    def each(case: Any) -> None:
+        check(case)
+
+    each()

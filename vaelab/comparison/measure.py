@@ -15,7 +15,7 @@ from vaelab.evaluation import Evaluation
 from vaelab.evaluation.suite import value_to_json
 from vaelab.files import write_json
 from vaelab.metrics import EvaluationContext, measure
-from vaelab.reading import read_json
+from vaelab.records import EvaluationRecord, read_record
 from vaelab.registry import ComponentConfig
 from vaelab.runs import Run
 from vaelab.slots import describe
@@ -78,7 +78,7 @@ def evaluate_more(
 def _add(run: Run, found: Evaluation, limit: int | None) -> None:
     path = evaluation_path(run, found.split)
     header = {"run": run.path.name, "name": run.experiment.name}
-    content: Any = read_json(path) if path.exists() else {**header, **found.to_json()}
+    content = read_record(path, EvaluationRecord) if path.exists() else {**header, **found.to_json()}
     for name, value in found.values.items():
         entry = value_to_json(value, found.number)
         if limit is not None and limit < found.number:

@@ -11,7 +11,8 @@ from typing import Any
 from vaelab.errors import ConfigError, RunError
 from vaelab.evaluation import Evaluation
 from vaelab.metrics import Value
-from vaelab.reading import leaves, read_json
+from vaelab.reading import leaves
+from vaelab.records import EvaluationRecord, read_record
 from vaelab.runs import Run, load_run
 
 #: What may differ between two runs of one configuration: names, and what does not change the trained model.
@@ -78,11 +79,7 @@ def read(run: str | Path, split: str = "test") -> Member:
             f"{loaded.path}: not evaluated on the {split} split yet. Run `python -m vaelab evaluate {loaded.path} "
             f"--split {split}`."
         )
-    content: Any = read_json(path)
-    try:
-        evaluation = Evaluation.from_json(content)
-    except (KeyError, TypeError) as error:
-        raise RunError(f"{path}: no evaluation ({error} is missing or no object). Evaluate the run again.") from error
+    evaluation = Evaluation.from_json(read_record(path, EvaluationRecord))
     experiment = loaded.experiment.model_dump(mode="json")
     kept = {key: value for key, value in experiment.items() if key not in _NO_CONFIGURATION}
     return Member(loaded.path, loaded.experiment.name, loaded.experiment.seed, dict(leaves(kept)), evaluation)

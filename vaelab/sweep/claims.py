@@ -175,7 +175,7 @@ def _dead(holder: dict[str, Any]) -> bool:
         return False
     try:
         os.kill(int(holder["pid"]), 0)
-    except (ProcessLookupError, KeyError, ValueError):
+    except (ProcessLookupError, KeyError, ValueError, TypeError, OverflowError):
         return True
     except PermissionError:
         return False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,9 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import optuna
-from optuna.exceptions import ExperimentalWarning
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from vaelab.errors import ConfigError, RunError
@@ -22,6 +18,7 @@ from vaelab.metrics.base import Better
 from vaelab.reading import read_json
 from vaelab.sweep.claims import Claim, alone
 from vaelab.sweep.config import Sweep
+from vaelab.sweep.journal import Journal, require_sound
 from vaelab.sweep.proposals import propose
 
 Outcome = dict[str, Any]
@@ -55,9 +52,8 @@ class Study:
         self.folder = folder
         self.direction: Literal["minimize", "maximize"] = "minimize" if sweep.better == "lower" else "maximize"
         self.claims = folder / "claims"
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            self._storage = JournalStorage(JournalFileBackend(str(folder / "journal.log")))
+        self._journal = folder / "journal.log"
+        self._storage = Journal(self._journal)
         with self.alone():
             self._study = optuna.create_study(
                 storage=self._storage, study_name=sweep.name, direction=self.direction, load_if_exists=True
@@ -71,8 +67,15 @@ class Study:
             yield
 
     def trials(self) -> list[FrozenTrial]:
-        """All trials so far."""
-        return self._study.get_trials(deepcopy=False)
+        """All trials so far.
+
+        Raises:
+            RunError: the journal holds one that is none of the sweep's.
+        """
+        trials = self._study.get_trials(deepcopy=False)
+        for trial in trials:
+            require_sound(self.sweep, trial, self._journal)
+        return trials
 
     @property
     def finished(self) -> bool:
@@ -197,6 +200,10 @@ def open_folder(sweep: Sweep, folder: Path) -> Sweep | None:
     if not file.exists():
         return None
     content = read_json(file)
+    if isinstance(content, dict) and content.get("better") not in ("lower", "higher"):
+        raise RunError(
+            f"{file}: $.better: should be lower or higher. Restore the file from a copy, or remove {folder}."
+        )
     wanted = sweep.model_dump(mode="json", by_alias=True)
     if not isinstance(content, dict):
         raise RunError(f"{file}: not a sweep. Remove {folder}, or choose --out.")
