@@ -38,6 +38,16 @@ class Journal(JournalStorage):
             reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
             raise RunError(f"{self._path}: damaged at or after line {max(1, line)} ({reason}). {_REMEDY}") from error
 
+    def require_direction(self, direction: str) -> None:
+        """Refuse a study in another direction than the sweep's.
+
+        Raises:
+            RunError: naming the journal.
+        """
+        for study in self.get_all_studies():
+            if [found.name.lower() for found in study.directions] != [direction]:
+                raise RunError(f"{self._path}: its study should {direction} one value. {_REMEDY}")
+
 
 def require_sound(sweep: Sweep, trial: FrozenTrial, path: Path) -> None:
     """Refuse a trial that is none of the sweep's.

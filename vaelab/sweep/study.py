@@ -54,6 +54,7 @@ class Study:
         self.claims = folder / "claims"
         self._journal = folder / "journal.log"
         self._storage = Journal(self._journal)
+        self._storage.require_direction(self.direction)
         with self.alone():
             self._study = optuna.create_study(
                 storage=self._storage, study_name=sweep.name, direction=self.direction, load_if_exists=True
