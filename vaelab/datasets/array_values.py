@@ -33,7 +33,11 @@ def checked_values(
         x = x.masked_fill(missing, 0.0)
     if x.is_floating_point() and not bool(x.isfinite().all()):
         first = int((~x.isfinite()).flatten(1).any(dim=1).nonzero()[0])
-        remedy = ". Remove or replace those data" if missing is not None else '. If NaN marks what was not observed, set "missing": true'
+        remedy = (
+            ". Remove or replace those data"
+            if missing is not None
+            else '. If NaN marks what was not observed, set "missing": true'
+        )
         raise DataError(f"{where} holds numbers that are not finite (as float32), the first in datum {first}{remedy}")
     if values == "real":
         return x.to(torch.float32), 1.0
