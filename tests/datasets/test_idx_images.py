@@ -95,7 +95,9 @@ def test_a_damaged_file_is_named(idx, tmp_path, damage, message, gzipped):
     assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [gzip.compress(bytes(1000))[:-9], b"no gzip at all", b""])
+@pytest.mark.parametrize(
+    "content", [gzip.compress(bytes(1000))[:-9], b"no gzip at all", b""], ids=["cut", "other", "empty"]
+)
 def test_a_damaged_gzip_file_is_named(tmp_path, content):
     path = tmp_path / "images.gz"
     path.write_bytes(content)

@@ -32,7 +32,7 @@ def test_every_example_gives_a_specification_without_data(entry, nowhere):
     config = entry.config.example()
     assert entry.config.model_validate_json(config.model_dump_json()) == config
     spec = DATASETS.build(config).spec
-    assert spec.values == {"dsprites": "binary", "small_tables": "real"}.get(entry.kind, "unit")
+    assert spec.values == {"dsprites": "binary", "small_tables": "real", "table": "real"}.get(entry.kind, "unit")
     assert all(spec.shape)
     assert entry.summary
     missing = [n for n, f in entry.config.model_fields.items() if n != "kind" and not f.description]
