@@ -96,7 +96,7 @@ SetOption = Annotated[
 ]
 DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps or auto.")]
 OutOption = Annotated[Path | None, typer.Option(help="Folder for the pictures; by default in the run.")]
-SeedOption = Annotated[int, typer.Option(min=0, help="Of every draw.")]
+SeedOption = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of every draw.")]
 PluginOption = Annotated[list[str] | None, typer.Option("--plugin", help="A module that registers components.")]
 SplitOption = Annotated[str, typer.Option(help="test, validation or train.", autocompletion=complete_splits)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON in place of text and tables.")]

@@ -19,7 +19,7 @@ from rich.console import Console
 from vaelab.build import build
 from vaelab.config import Experiment, load_experiment
 from vaelab.datasets import Dataset
-from vaelab.errors import RunError, VaelabError
+from vaelab.errors import ConfigError, DataError, RunError, VaelabError
 from vaelab.evaluation import Evaluation, draw, evaluate
 from vaelab.files import write_json
 from vaelab.health import Monitor
@@ -69,7 +69,11 @@ def train(
     data = load_data(experiment, where)
     _say(prepared, data)
     directory = RunDirectory.create(Path(out), experiment)
-    return _execute(directory, prepared, data, console or Console(quiet=True), trackers, resumed=False)
+    try:
+        return _execute(directory, prepared, data, console or Console(quiet=True), trackers, resumed=False)
+    except (ConfigError, DataError):
+        directory.discard_unless_begun()
+        raise
 
 
 def resume(

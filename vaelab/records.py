@@ -135,7 +135,8 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         raise RunError(f"{path}: more than {MAX_BYTES // 2**30} GiB. {_REMEDY}")
     *whole, last = content.split(b"\n")
     lines = []
-    for number, raw in enumerate([*whole, last] if _is_json(last) else whole, start=1):
+    cut_off = not last or (last.startswith(b"{") and not _is_json(last))
+    for number, raw in enumerate(whole if cut_off else [*whole, last], start=1):
         where = f"{path}: line {number}"
         try:
             line = parse_json(raw.decode("utf-8"), where, finite=False)

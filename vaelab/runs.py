@@ -6,6 +6,7 @@ import difflib
 import fcntl
 import json
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -123,6 +124,13 @@ class RunDirectory:
             except BlockingIOError as error:
                 raise RunError(f"{self.path}: another process writes this run. Wait for it, or stop it.") from error
             yield
+
+    def discard_unless_begun(self) -> None:
+        """Remove the directory of a run that was refused before anything was measured."""
+        if not read_lines(self.metrics) and not self.checkpoints.exists():
+            shutil.rmtree(self.path, ignore_errors=True)
+            with suppress(OSError):  # there are other runs of this name
+                self.path.parent.rmdir()
 
     def in_use(self) -> bool:
         """Whether a process writes this run now."""

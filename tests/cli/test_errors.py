@@ -132,3 +132,51 @@ def test_validate_reports_every_file(cli: Cli, tmp_path: Path) -> None:
     assert "tiny.json: valid" in done.out
     assert "$.name" in done.err
     assert "third.json: not JSON" in done.err
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("training.early_stopping={}", "data.validation=0"),
+        ("training.drop_last=true", "training.batch_size=100000"),
+    ],
+)
+def test_a_run_that_is_refused_before_its_first_step_leaves_nothing(
+    cli: Cli, tmp_path: Path, settings: tuple[str, ...]
+):
+    arguments = [argument for setting in settings for argument in ("--set", setting)]
+    refused(cli("run", "tiny.json", *arguments), 3, "training.")
+    assert not list((tmp_path / "runs").rglob("*"))
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("training.optimiser.lr=-0.1", ("$.training.optimiser.lr", "at least 0")),
+        ('training.optimiser.lr={"kind": "linear", "start": 0.1, "end": -1}', ("$.training.optimiser.lr", "is -1")),
+        ('training.optimiser={"kind": "sgd", "nesterov": true}', ("'nesterov' needs a 'momentum'",)),
+        ('training.epochs="3"', ("$.training.epochs", "without quotes")),
+        ("training.epochs=true", ("$.training.epochs", "should be a number")),
+        ("training.compile=1", ("$.training.compile", "true or false")),
+        ("seed=1e400", ("$.seed",)),
+        ('data={"kind": "digits", "kind": "mnist"}', ("--set data=", "stands twice")),
+        ("model.prior.dim=1000000000000", ("prior 'standard_normal'", "this machine allows", "Lower its widths")),
+        ("model.encoder.hidden=[1000000000]", ("encoder 'mlp'", "this machine allows")),
+    ],
+)
+def test_values_that_used_to_pass(cli: Cli, tmp_path: Path, setting: str, words: tuple[str, ...]) -> None:
+    done = cli("validate", "tiny.json", "--set", setting)
+    refused(done, 2, *words)
+
+
+def test_names_that_lead_elsewhere(cli: Cli, tmp_path: Path) -> None:
+    before = sorted(path for path in tmp_path.rglob("*"))
+    for name in ("..", "../x", "/tmp/x", "a/b", "a\0b", "x" * 101, ".hidden", "a\n", "é", ""):
+        done = cli("run", "tiny.json", "--set", f"name={json.dumps(name)}")
+        refused(done, 2, "name")
+    assert sorted(path for path in tmp_path.rglob("*")) == before
+
+
+def test_no_run_has_such_a_name(cli: Cli) -> None:
+    for name in ("x" * 5000, "a/" * 3000, "~nobody/x", "💥", ".."):
+        refused(cli("evaluate", name), 4, "is no run")

@@ -71,7 +71,7 @@ PICKLES["zip"] = stream.getvalue()
 
 seen = []
 watching = False
-FORBIDDEN = ("exec", "compile", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "pickle.find_class",
+FORBIDDEN = ("exec", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "pickle.find_class",
              "subprocess.Popen", "marshal.loads")
 
 
@@ -79,12 +79,12 @@ def hook(event, arguments):
     if not watching:
         return
     if event in FORBIDDEN:
-        # the standard library compiles and executes its own modules when they are imported, and named tuples and the like
+        # modules are executed when they are imported for the first time
         code = arguments[0] if arguments else None
-        file = getattr(code, "co_filename", None) or (arguments[1] if event == "compile" and len(arguments) > 1 else None)
+        file = getattr(code, "co_filename", None)
         if event == "subprocess.Popen" and arguments[0] == "git":
             return  # which commit of vaelab this is, for the manifest of a run that is gone on with
-        if event in ("exec", "compile", "marshal.loads") and trusted(file, event):
+        if event in ("exec", "marshal.loads") and trusted(file, event):
             return
         seen.append([event, repr(arguments)[:200]])
     elif event == "import" and PLANTED in str(arguments[0]):
@@ -206,7 +206,7 @@ def test_planted_files_are_refused(outcomes: list[dict[str, object]]) -> None:
 
 
 #: Files of a run that are written for people, and those that are read to go on with it alone.
-NOT_READ = {"report.html", "model_card.md"}
+NOT_READ = {"report.html", "model_card.md", "latent_map.json"}
 
 
 def _calls(path: Path) -> list[tuple[str, ast.Call]]:

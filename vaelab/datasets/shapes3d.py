@@ -89,7 +89,9 @@ class Shapes3D(FactorDataset[Shapes3DConfig]):
 def _mapped(path: Path) -> np.ndarray:
     try:
         # copied on write, because torch takes no array that cannot be written to
-        array: np.ndarray = np.load(path, mmap_mode="c", allow_pickle=False)
+        array = np.load(path, mmap_mode="c", allow_pickle=False)
+        if not isinstance(array, np.ndarray):
+            raise ValueError("it is an archive of arrays")
     except (OSError, ValueError, EOFError, OverflowError, MemoryError, SyntaxError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} cannot be read: {error}. Put an intact copy in its place.") from error
     return array
