@@ -121,7 +121,7 @@ def change(draw: DrawFn, content: Any) -> None:
         )
     )
     if how == "leaf":
-        container[key] = draw(LEAVES)
+        container[key] = copy.deepcopy(draw(LEAVES))
     elif how == "kind":
         _other_kind(draw, container, key)
     elif how == "example":
@@ -137,9 +137,9 @@ def change(draw: DrawFn, content: Any) -> None:
                         ["kind", "plugins", "seed", "device", "trackers", "$schema", "x", "weight", *TEXTS[:20]]
                     )
                 )
-            ] = draw(LEAVES)
+            ] = copy.deepcopy(draw(LEAVES))
         else:
-            target.append(draw(LEAVES))
+            target.append(copy.deepcopy(draw(LEAVES)))
     elif how == "rename" and isinstance(container, dict):
         container[key + draw(st.sampled_from(["s", "_", " ", "x"]))] = container.pop(key)
     elif how == "graft":
@@ -159,7 +159,7 @@ def _other_kind(draw: DrawFn, container: Any, key: Any) -> None:
     kind = value.get("kind") if isinstance(value, dict) else value
     families = [family for family, known in KINDS if known == kind]
     if not families:
-        container[key] = draw(LEAVES)
+        container[key] = copy.deepcopy(draw(LEAVES))
         return
     chosen = draw(st.sampled_from([pair for pair in KINDS if pair[0] in families]))
     how = draw(st.sampled_from(["bare", "example", "swap"]))
