@@ -47,7 +47,7 @@ def _part(text: str) -> Markup:
         return Markup("<code>{}</code>").format(text.strip("`"))
     if text.startswith("$") and len(text) > 2:
         try:
-            return Markup(mathml(text.strip("$"), block=False))
+            return Markup('<span class="formula">{}</span>').format(Markup(mathml(text.strip("$"), block=False)))
         except Exception:  # of a plugin's docstring, and whatever the converter raises: the source is shown
             return Markup("<code>{}</code>").format(text.strip("$"))
     return escape(text)
