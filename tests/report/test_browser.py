@@ -42,7 +42,10 @@ def pages(runs: list[vaelab.Run], tmp_path_factory: pytest.TempPathFactory) -> d
 
 
 def show(driver: Any, page: Path, width: int = 1280, scheme: str = "light") -> None:
-    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    features = [
+        {"name": "prefers-color-scheme", "value": scheme},
+        {"name": "prefers-reduced-motion", "value": "reduce"},  # no page that still scrolls when it is clicked
+    ]
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
     size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 600}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
@@ -53,6 +56,11 @@ def show(driver: Any, page: Path, width: int = 1280, scheme: str = "light") -> N
 
 def find(driver: Any, selector: str) -> Any:
     return driver.find_element("css selector", selector)
+
+
+def press(driver: Any, element: Any) -> None:
+    driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
+    element.click()
 
 
 @pytest.mark.parametrize("name", ["one", "both"])
@@ -123,19 +131,19 @@ def test_curves_are_hidden_and_drawn_on_a_logarithmic_axis(driver: Any, pages: d
     curves = chart.find_elements("css selector", "[data-curve]")
     assert len(curves) == 2
     first = chart.find_element("css selector", "[data-toggle]")
-    first.click()
+    press(driver, first)
     assert first.get_attribute("aria-pressed") == "false"
     assert [curve.is_displayed() for curve in curves] == [False, True]
-    first.click()
+    press(driver, first)
     assert curves[0].is_displayed()
     path = curves[0].find_element("css selector", ".curve")
     before = path.get_attribute("d")
     log = chart.find_element("css selector", "[data-log]")
-    log.click()
+    press(driver, log)
     after = path.get_attribute("d")
     assert after != before
     assert chart.find_elements("css selector", ".log-ticks text")
-    log.click()
+    press(driver, log)
     numbers = [
         [float(n) for n in d.replace("M", " ").replace("L", " ").split()] for d in (before, path.get_attribute("d"))
     ]
@@ -150,7 +158,7 @@ def test_the_map_shows_the_datum_and_lies_in_two_ways(driver: Any, pages: dict[s
     content = json.loads(runs[0].directory.latent_map.read_text())
     area, words = find(driver, ".area"), find(driver, ".datum-card p")
     circle = find(driver, ".datum")
-    driver.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", circle)
+    driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", circle)
     ActionChains(driver).move_to_element(circle).perform()
     number = int(words.text.split()[1]) - 1
     assert words.text == f"Datum {number + 1} of 24, label {content['labels'][number]}"
@@ -158,9 +166,9 @@ def test_the_map_shows_the_datum_and_lies_in_two_ways(driver: Any, pages: dict[s
     columns, (width, height) = content["sheet"]["columns"], content["sheet"]["size"]
     assert [int(part) for part in box] == [number % columns * width, number // columns * height, width, height]
     before = circle.get_attribute("cx")
-    find(driver, '[data-layout="tsne"]').click()
+    press(driver, find(driver, '[data-layout="tsne"]'))
     assert circle.get_attribute("cx") != before
-    find(driver, '[data-layout="pca"]').click()
+    press(driver, find(driver, '[data-layout="pca"]'))
     assert float(circle.get_attribute("cx")) == pytest.approx(float(before), abs=0.1)
     seen = set()
     for key in (Keys.ARROW_LEFT, Keys.ARROW_RIGHT, Keys.ARROW_UP, Keys.ARROW_DOWN) * 3:
