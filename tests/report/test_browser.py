@@ -162,7 +162,7 @@ def test_the_map_shows_the_datum_and_lies_in_two_ways(driver: Any, pages: dict[s
     ActionChains(driver).move_to_element(circle).perform()
     number = int(words.text.split()[1]) - 1
     assert words.text == f"Datum {number + 1} of 24, label {content['labels'][number]}"
-    box = find(driver, ".datum-card svg").get_attribute("viewBox").split()
+    box = find(driver, ".datum-card svg").get_dom_attribute("viewBox").split()
     columns, (width, height) = content["sheet"]["columns"], content["sheet"]["size"]
     assert [int(part) for part in box] == [number % columns * width, number // columns * height, width, height]
     before = circle.get_attribute("cx")

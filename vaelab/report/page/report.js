@@ -50,7 +50,9 @@
           if (Math.log10(tick) >= from - 1e-9 && Math.log10(tick) <= to + 1e-9) found.push(tick);
         }
       }
-      return found;
+      if (found.length > 1) return found;
+      // within less than a factor of two or so there is no round number
+      return [0, 1, 2, 3].map((i) => Number((10 ** (from + (i * (to - from)) / 3.2)).toPrecision(4)));
     };
 
     const redraw = () => {
