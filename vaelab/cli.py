@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from vaelab import cli_catalogue, cli_compare, cli_sampling, cli_scaffold, cli_sweep, cli_watch
+from vaelab import cli_catalogue, cli_compare, cli_export, cli_sampling, cli_scaffold, cli_sweep, cli_watch
 from vaelab.cli_options import (
     DeviceOption,
     JsonOption,
@@ -139,6 +139,7 @@ def _finished(done: Run, as_json: bool) -> None:
 cli_compare.register(app, lambda: console)
 cli_sampling.register(app, lambda: console)
 cli_sweep.register(app, lambda: console)
+cli_export.register(app, lambda: console)
 cli_scaffold.register(app, lambda: console)
 cli_catalogue.register(app, lambda: console, lambda: errors)
 cli_watch.register(app, lambda: console)

@@ -17,6 +17,7 @@ import torch
 from rich.console import Console
 
 from vaelab.build import build
+from vaelab.card import write_card
 from vaelab.config import Experiment, load_experiment
 from vaelab.datasets import Dataset
 from vaelab.errors import ConfigError, DataError, RunError, VaelabError
@@ -107,6 +108,7 @@ def evaluate_run(run: Run, *, split: str = "test") -> Evaluation:
     evaluation = _evaluate(run.directory, run.experiment, run.model, run.data, split=split)
     if run.experiment.evaluation.report:
         write_report([run.directory], run.directory.report)
+    write_card(run.directory, run.experiment)
     return evaluation
 
 
@@ -191,6 +193,7 @@ def _execute(
             seed=experiment.seed,
             config_sha256=config_hash(experiment),
             data=data.provenance,
+            spec=prepared.model.data.to_json(),
             parameters=sum(p.numel() for p in prepared.model.parameters()),
             **environment(device),
         )
@@ -209,6 +212,7 @@ def _execute(
         evaluation = _evaluate(directory, experiment, prepared.model, data, split="test", trackers=trackers)
         for tracker in trackers:
             tracker.finish({name: value.value for name, value in evaluation.values.items()})
+    write_card(directory, experiment)
     run = Run(directory, experiment, device)
     # what is in memory already need not be read again
     run.__dict__.update(model=prepared.model.eval(), data=data)

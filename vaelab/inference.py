@@ -175,7 +175,7 @@ def infer_latents(
         The groups, and the state after the last one.
     """
     fixed, proposed = fixed or {}, proposed or {}
-    shape = (samples, len(batch))
+    shape = (samples, batch.x.shape[0])  # not len(batch), which a graph that is captured would keep as a number
     features = model.encoder.features(batch)
     state = model.prior.initial(shape, batch.condition, batch)
     groups = []

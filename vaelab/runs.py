@@ -28,7 +28,7 @@ from vaelab.reading import read_json
 from vaelab.records import FORMAT, EvaluationRecord, ManifestRecord, read_lines, read_record
 from vaelab.registry import DATASETS
 from vaelab.training.checkpoint import load_weights
-from vaelab.types import DataSplits
+from vaelab.types import DataSpec, DataSplits
 
 
 @dataclass(frozen=True)
@@ -184,11 +184,26 @@ class Run:
         """The run's directory."""
         return self.directory.path
 
+    @property
+    def spec(self) -> DataSpec:
+        """What the model knows of its data: from the manifest, so that the model can be used where the data are not.
+
+        Raises:
+            RunError: the manifest does not say it rightly.
+        """
+        said = self.directory.read_manifest().get("spec")
+        if said is None:
+            dataset: Dataset[Any] = DATASETS.build(self.experiment.data)
+            return dataset.spec
+        try:
+            return DataSpec.from_json(said)
+        except (TypeError, KeyError) as error:
+            raise RunError(f"{self.directory.manifest}: 'spec' is damaged ({error})") from error
+
     @cached_property
     def model(self) -> VAE:
         """The model with the weights that were evaluated, in evaluation mode."""
-        dataset: Dataset[Any] = DATASETS.build(self.experiment.data)
-        model = build_model(self.experiment.model, dataset.spec)
+        model = build_model(self.experiment.model, self.spec)
         if not self.directory.weights.exists():
             raise RunError(
                 f"{self.path}: training has not finished, so there are no weights. Go on with "

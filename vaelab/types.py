@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
@@ -68,6 +68,25 @@ class DataSpec:
     masked: bool = False
     companion: Companion | None = None
     factors: tuple[Factor, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """What a manifest says of it."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> DataSpec:
+        """The inverse of `to_json`.
+
+        Raises:
+            TypeError: a key is unknown, or one is missing.
+        """
+        condition = content.get("condition_shape")
+        changed = {
+            "shape": tuple(content["shape"]),
+            "condition_shape": None if condition is None else tuple(condition),
+            "factors": tuple(Factor(**factor) for factor in content.get("factors", ())),
+        }
+        return cls(**{**content, **changed})
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("samplers", "extractors"),
     ("figures",),
     ("evaluation",),
+    ("card",),
+    ("export",),
     ("experiment", "catalogue", "generation", "ensembles", "comparison", "scaffold", "watch", "report"),
     ("sweep",),
     (
@@ -50,6 +52,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "cli_output",
         "cli_catalogue",
         "cli_compare",
+        "cli_export",
         "cli_sampling",
         "cli_scaffold",
         "cli_sweep",
