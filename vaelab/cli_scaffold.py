@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from vaelab.cli_options import JsonOption
+from vaelab.cli_options import JsonOption, complete_families
 from vaelab.cli_output import print_json, say
 from vaelab.errors import ConfigError
 
@@ -99,6 +99,30 @@ def register(app: typer.Typer, console: Callable[[], Console]) -> None:
             return
         say(console(), f"{path}: {built}")
         say(console(), f"train it with:  python -m vaelab run {path}")
+
+    @new.command()
+    def component(
+        family: Annotated[
+            str, typer.Argument(metavar="FAMILY", help="Such as prior.", autocompletion=complete_families)
+        ],
+        name: Annotated[str, typer.Argument(metavar="NAME", help="Its kind, and the name of its module.")],
+        package: Annotated[str, typer.Option(help="Your package; made where it is missing.")] = "my_components",
+        out: Annotated[Path, typer.Option(help="Folder in which the package lies.")] = Path(),
+        json_: JsonOption = False,
+    ) -> None:
+        """Write a component that works, with its test and a page, to be changed."""
+        from vaelab.scaffold import new_component
+
+        written = new_component(family, name, package=package, folder=out)
+        if json_:
+            print_json({"files": [str(path) for path in written.files], "entry_point": written.entry_point})
+            return
+        for path in written.files:
+            say(console(), str(path))
+        if written.entry_point:
+            say(console(), f'add to [project.entry-points."vaelab.plugins"] of pyproject.toml:  {written.entry_point}')
+        say(console(), f"test it with:  python -m pytest {out / 'tests' / f'test_{name}.py'}")
+        say(console(), f'use it with:  "plugins": ["{package}.{name}"], or after pip install -e {out}')
 
 
 def _show(console: Console, found: Inspection) -> None:

@@ -1,0 +1,1 @@
+"""A Cauchy likelihood for vaelab."""
