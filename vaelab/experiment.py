@@ -140,8 +140,7 @@ def _say(prepared: _Prepared, data: DataSplits) -> None:
     for axis, part in prepared.model.named_children():
         size = sum(parameter.numel() for parameter in part.parameters())
         _log.info("%-11s %s, %s parameters", axis, getattr(prepared.experiment.model, axis).kind, f"{size:,}")
-    sizes = ", ".join(f"{name} {number:,}" for name, number in data.provenance.get("sizes", {}).items())
-    _log.info("data        %s; %s; %s", data.provenance["source"], sizes, data.provenance.get("split_rule", ""))
+    _log.info("data        %s; %s", data.provenance["source"], data.provenance.get("sizes", ""))
 
 
 class _Reporter:
