@@ -38,7 +38,7 @@ SAMPLES, LIMIT = 50, 200
 Content = dict[str, Any]
 
 
-class Clock:
+class Clock(Reporter):
     """A reporter that notes the processor time of each step."""
 
     def __init__(self) -> None:
@@ -46,9 +46,6 @@ class Clock:
 
     def advance(self, step: int) -> None:
         self.times.append(time.process_time())
-
-    def line(self, line: dict[str, Any]) -> None:
-        pass
 
 
 def measured(content: Content) -> tuple[float, int]:

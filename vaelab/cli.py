@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -80,6 +80,10 @@ def run(
     resume: Annotated[
         str | None, typer.Option(metavar="RUN", help="Go on with a run that was stopped.", autocompletion=complete_runs)
     ] = None,
+    resume_from: Annotated[
+        Literal["latest", "previous"],
+        typer.Option(help="The checkpoint to go on from; `previous` where the latest is damaged."),
+    ] = "latest",
     device: DeviceOption = None,
     out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Build the model, print the resolved experiment.")] = False,
@@ -97,9 +101,11 @@ def run(
             raise ConfigError("--resume goes on with the run's own config, so it takes neither --set nor --dry-run")
         from vaelab.experiment import resume as go_on
 
-        _finished(go_on(resume, device=device, console=live), json_)
+        _finished(go_on(resume, previous=resume_from == "previous", device=device, console=live), json_)
         return
     assert experiment is not None
+    if resume_from != "latest":
+        raise ConfigError("--resume-from says where --resume goes on, so it takes a run")
     from vaelab.config import load_experiment
 
     loaded = load_experiment(experiment, set_ or ())

@@ -46,6 +46,12 @@ class RunError(VaelabError):
     exit_code = 4
 
 
+class StorageError(RunError):
+    """A disk is full or cannot be written: no room, a quota, no permission, read-only, gone. Exit code 6."""
+
+    exit_code = 6
+
+
 class NonFiniteError(VaelabError):
     """Training produced a NaN or an infinity. Exit code 5."""
 

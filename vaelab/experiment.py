@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import signal
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -20,20 +17,19 @@ from vaelab.build import build
 from vaelab.card import write_card
 from vaelab.config import Experiment, load_experiment
 from vaelab.datasets import Dataset
-from vaelab.errors import ConfigError, DataError, RunError, VaelabError
+from vaelab.errors import ConfigError, DataError, VaelabError
 from vaelab.evaluation import Evaluation, draw, evaluate
-from vaelab.files import write_json
-from vaelab.health import Monitor
+from vaelab.files import sha256, write_json
+from vaelab.interrupts import Interrupts
 from vaelab.metrics import check_metrics
 from vaelab.model import VAE
-from vaelab.provenance import config_hash, environment, peak_memory
+from vaelab.provenance import config_hash, environment
 from vaelab.registry import DATASETS, TRACKERS
 from vaelab.report import map_latents, write_report
 from vaelab.runs import Run, RunDirectory, load_data, load_run, resolve_device
+from vaelab.session import Listeners, status, train_model, way_on
 from vaelab.trackers import RunInfo, Tracker
-from vaelab.training import StoppedError, Trainer
 from vaelab.training.checkpoint import save_weights
-from vaelab.training.progress import TrainingProgress
 from vaelab.types import DataSplits
 
 _log = logging.getLogger("vaelab")
@@ -80,6 +76,7 @@ def train(
 def resume(
     path: str | Path,
     *,
+    previous: bool = False,
     device: str | None = None,
     console: Console | None = None,
     trackers: Sequence[Tracker[Any]] = (),
@@ -88,6 +85,7 @@ def resume(
 
     Args:
         path: of the run, or its name.
+        previous: go on from the checkpoint before the newest, which is set aside. For a newest one that is damaged.
         device: in place of the experiment's.
         console: as in `train`.
         trackers: as in `train`.
@@ -100,12 +98,19 @@ def resume(
     prepared = _Prepared(run.experiment, where)
     data = load_data(run.experiment, where, run.directory.read_manifest().get("data"))
     _say(prepared, data)
-    return _execute(run.directory, prepared, data, console or Console(quiet=True), trackers, resumed=True)
+    return _execute(
+        run.directory, prepared, data, console or Console(quiet=True), trackers, resumed=True, previous=previous
+    )
 
 
 def evaluate_run(run: Run, *, split: str = "test") -> Evaluation:
-    """Evaluate a run and write its evaluation.json, figures and report again."""
-    evaluation = _evaluate(run.directory, run.experiment, run.model, run.data, split=split)
+    """Evaluate a run and write its evaluation.json, figures and report again.
+
+    Raises:
+        RunError: another process writes the run.
+    """
+    with run.directory.locked():
+        evaluation = _evaluate(run.directory, run.experiment, run.model, run.data, split=split)
     if run.experiment.evaluation.report:
         write_report([run.directory], run.directory.report)
     write_card(run.directory, run.experiment)
@@ -143,31 +148,6 @@ def _say(prepared: _Prepared, data: DataSplits) -> None:
     _log.info("data        %s; %s", data.provenance["source"], data.provenance.get("sizes", ""))
 
 
-class _Reporter:
-    """Sends what the trainer reports to metrics.jsonl, the trackers, the screen and the monitor."""
-
-    def __init__(
-        self, directory: RunDirectory, trackers: list[Tracker[Any]], progress: TrainingProgress, monitor: Monitor
-    ) -> None:
-        self.file = directory.metrics.open("a", encoding="utf-8")
-        self.trackers = trackers
-        self.progress = progress
-        self.monitor = monitor
-
-    def advance(self, step: int) -> None:
-        self.progress.advance(step)
-
-    def line(self, line: dict[str, Any]) -> None:
-        # one write a line, so that a killed run leaves whole lines but for the last
-        self.file.write(json.dumps(line) + "\n")
-        self.file.flush()
-        for tracker in self.trackers:
-            tracker.log(line)
-        self.progress.line(line)
-        for finding in self.monitor.line(line):
-            self.progress.note(f"  {finding}")
-
-
 def _execute(
     directory: RunDirectory,
     prepared: _Prepared,
@@ -176,14 +156,17 @@ def _execute(
     more_trackers: Sequence[Tracker[Any]],
     *,
     resumed: bool,
+    previous: bool = False,
 ) -> Run:
     experiment, device = prepared.experiment, prepared.device
     console.print(f"run {directory.path}", highlight=False, markup=False, soft_wrap=True)
     started = time.perf_counter()
     with ExitStack() as stack:
+        interrupts = stack.enter_context(Interrupts())
         if experiment.evaluation.report:
             stack.enter_context(_reported(directory))
         stack.enter_context(directory.locked())
+        directory.upgrade()
         before = directory.read_manifest()
         directory.update_manifest(
             name=experiment.name,
@@ -196,7 +179,8 @@ def _execute(
             parameters=sum(p.numel() for p in prepared.model.parameters()),
             **environment(device),
         )
-        stack.enter_context(_status(directory, before, started, device))
+        stack.enter_context(status(directory, before, started, device))
+        stack.enter_context(way_on(directory))
         trackers: list[Tracker[Any]] = [*(TRACKERS.build(config) for config in experiment.trackers), *more_trackers]
         info = RunInfo(
             experiment.name, directory.path.name, directory.path, experiment.model_dump(mode="json"), resumed
@@ -204,9 +188,13 @@ def _execute(
         for tracker in trackers:
             tracker.start(info)
             stack.push(lambda kind, *_, tracker=tracker: tracker.close(failed=kind is not None))
-        step = _train(directory, prepared, data, trackers, console)
+        listeners = Listeners(console, trackers, interrupts)
+        step = train_model(
+            directory, experiment, prepared.model, prepared.objective, data, listeners, previous=previous
+        )
+        directory.require()
         save_weights(prepared.model, directory.weights)
-        directory.update_manifest(weights_of_step=step)
+        directory.update_manifest(weights_of_step=step, weights_sha256=sha256(directory.weights))
         console.print("evaluating", highlight=False)
         evaluation = _evaluate(directory, experiment, prepared.model, data, split="test", trackers=trackers)
         for tracker in trackers:
@@ -216,60 +204,6 @@ def _execute(
     # what is in memory already need not be read again
     run.__dict__.update(model=prepared.model.eval(), data=data)
     return run
-
-
-def _train(
-    directory: RunDirectory, prepared: _Prepared, data: Any, trackers: list[Tracker[Any]], console: Console
-) -> int:
-    experiment = prepared.experiment
-    trainer = Trainer(
-        prepared.model,
-        prepared.objective,
-        data,
-        experiment.training,
-        seed=experiment.seed,
-        folder=directory.checkpoints,
-        reporter=_Silent(),
-    )
-    trainer.restore()
-    directory.truncate(directory.metrics, trainer.step)
-    batch = experiment.training.batch_size * experiment.training.accumulate
-    progress = TrainingProgress(console, trainer.total_steps, trainer.step, trainer.steps_per_epoch, batch)
-    # for those who look on from elsewhere
-    directory.update_manifest(
-        weights_of_step=None,
-        session={
-            "started": datetime.now(UTC).isoformat(),
-            "step": trainer.step,
-            "total_steps": trainer.total_steps,
-            "steps_per_epoch": trainer.steps_per_epoch,
-            "batch": batch,
-        },
-    )
-    monitor = Monitor(
-        directory,
-        prepared.model,
-        data,
-        seed=experiment.seed,
-        batch=batch,
-        step=trainer.step,
-        total_steps=trainer.total_steps,
-    )
-    trainer.reporter = reporter = _Reporter(directory, trackers, progress, monitor)
-    try:
-        with progress, _graceful(trainer):
-            trainer.train()
-    except StoppedError as error:
-        raise StoppedError(f"{error}. Go on with: python -m vaelab run --resume {directory.path}") from error
-    finally:
-        reporter.file.close()
-    return trainer.finish()
-
-
-class _Silent:
-    def advance(self, step: int) -> None: ...
-
-    def line(self, line: dict[str, Any]) -> None: ...
 
 
 def _evaluate(
@@ -303,48 +237,3 @@ def _reported(directory: RunDirectory) -> Iterator[None]:
             write_report([directory], directory.report)
         raise
     write_report([directory], directory.report)
-
-
-@contextmanager
-def _status(directory: RunDirectory, before: Mapping[str, Any], started: float, device: torch.device) -> Iterator[None]:
-    """Keep the manifest's status true whatever happens."""
-
-    def record(status: str, **more: Any) -> None:
-        seconds = before.get("wall_seconds", 0.0) + time.perf_counter() - started
-        directory.update_manifest(
-            status=status, wall_seconds=round(seconds, 3), peak_memory=peak_memory(device), **more
-        )
-
-    record("running", error=None)
-    try:
-        yield
-    except StoppedError:
-        record("stopped")
-        raise
-    except BaseException as error:
-        # the disk that failed the run may fail the manifest too; the first error is the one to report
-        with suppress(RunError):
-            record("failed", error=f"{type(error).__name__}: {error}")
-        raise
-    record("finished", finished=datetime.now(UTC).isoformat(timespec="seconds"))
-
-
-@contextmanager
-def _graceful(trainer: Trainer) -> Iterator[None]:
-    """The first SIGINT or SIGTERM finishes the step and writes a checkpoint; the second acts as usual."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def stop(number: int, frame: Any) -> None:
-        trainer.stop_requested = True
-        signal.signal(number, previous[signal.Signals(number)])
-
-    for number in previous:
-        signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

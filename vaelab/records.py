@@ -12,8 +12,6 @@ from vaelab.errors import ConfigError, RunError
 from vaelab.reading import parse_json, read_json
 from vaelab.slots import describe
 
-FORMAT = 1
-
 #: Bytes of a file of lines; a line a step of a million steps is less.
 MAX_BYTES = 2**30
 
@@ -56,7 +54,7 @@ class EvaluationRecord(Record):
 class ManifestRecord(Record):
     """manifest.json."""
 
-    format: Literal[1] = 1
+    format: int = 1
     name: str = ""
     id: str = ""
     status: str = ""

@@ -1,16 +1,13 @@
-"""Run directories: making, filling, finding and loading them."""
+"""Runs: finding and loading them."""
 
 from __future__ import annotations
 
 import difflib
-import fcntl
 import json
 import re
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,148 +18,15 @@ from vaelab.build import build_model
 from vaelab.config import DEVICE, Experiment, parse_experiment
 from vaelab.datasets import Dataset
 from vaelab.errors import RunError
-from vaelab.files import write_json, write_text
+from vaelab.files import sha256
 from vaelab.model import VAE
-from vaelab.provenance import config_hash
-from vaelab.reading import read_json
-from vaelab.records import FORMAT, EvaluationRecord, ManifestRecord, read_lines, read_record
+from vaelab.records import EvaluationRecord, read_record
 from vaelab.registry import DATASETS
+from vaelab.run_directory import RunDirectory
 from vaelab.training.checkpoint import load_weights
 from vaelab.types import DataSpec, DataSplits
 
-
-@dataclass(frozen=True)
-class RunDirectory:
-    """The files of one run, `runs/<name>/<id>`."""
-
-    path: Path
-
-    @property
-    def config(self) -> Path:
-        """The resolved experiment."""
-        return self.path / "config.json"
-
-    @property
-    def manifest(self) -> Path:
-        """Provenance and status."""
-        return self.path / "manifest.json"
-
-    @property
-    def metrics(self) -> Path:
-        """A line a log step."""
-        return self.path / "metrics.jsonl"
-
-    @property
-    def evaluation(self) -> Path:
-        """Values on the test data."""
-        return self.path / "evaluation.json"
-
-    @property
-    def health(self) -> Path:
-        """A line a probe of the latents or a finding of the training."""
-        return self.path / "health.jsonl"
-
-    @property
-    def latent_map(self) -> Path:
-        """Places of test data among the latents."""
-        return self.path / "latent_map.json"
-
-    @property
-    def report(self) -> Path:
-        """All of the run on one page."""
-        return self.path / "report.html"
-
-    @property
-    def weights(self) -> Path:
-        """The weights that were evaluated."""
-        return self.path / "weights.safetensors"
-
-    @property
-    def checkpoints(self) -> Path:
-        """Where training goes on from."""
-        return self.path / "checkpoints"
-
-    @property
-    def figures(self) -> Path:
-        """Pictures."""
-        return self.path / "figures"
-
-    @classmethod
-    def create(cls, root: Path, experiment: Experiment) -> RunDirectory:
-        """A new directory with its config.
-
-        Raises:
-            RunError: the place cannot be written.
-        """
-        start = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-        parent = root / experiment.name
-        try:
-            parent.mkdir(parents=True, exist_ok=True)
-            for attempt in range(1000):
-                path = parent / (f"{start}-{config_hash(experiment)[:6]}" + (f"-{attempt}" if attempt else ""))
-                try:
-                    path.mkdir()
-                except FileExistsError:
-                    continue
-                run = cls(path)
-                write_text(run.config, experiment.to_json())
-                return run
-        except OSError as error:
-            raise RunError(f"{parent}: a run cannot be written here ({error.strerror}). Choose --out.") from error
-        raise RunError(f"{parent}: no free name for a run. Choose --out.")
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep other processes from writing this run.
-
-        Raises:
-            RunError: another process does.
-        """
-        with (self.path / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise RunError(f"{self.path}: another process writes this run. Wait for it, or stop it.") from error
-            yield
-
-    def discard_unless_begun(self) -> None:
-        """Remove the directory of a run that was refused before anything was measured."""
-        if not read_lines(self.metrics) and not self.checkpoints.exists():
-            shutil.rmtree(self.path, ignore_errors=True)
-            with suppress(OSError):  # there are other runs of this name
-                self.path.parent.rmdir()
-
-    def in_use(self) -> bool:
-        """Whether a process writes this run now."""
-        try:
-            with (self.path / ".lock").open() as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:
-            pass
-        return False
-
-    def read_manifest(self) -> dict[str, Any]:
-        """The manifest, empty where there is none."""
-        return read_record(self.manifest, ManifestRecord) if self.manifest.exists() else {}
-
-    def update_manifest(self, **entries: Any) -> None:
-        """Add entries to the manifest."""
-        write_json(self.manifest, {"format": FORMAT, **self.read_manifest(), **entries})
-
-    def history(self) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl. A last line that was cut off in writing is left out."""
-        return read_lines(self.metrics)
-
-    def health_lines(self) -> list[dict[str, Any]]:
-        """The lines of health.jsonl, likewise."""
-        return read_lines(self.health)
-
-    def truncate(self, file: Path, step: int) -> None:
-        """Drop the lines of one of these files after a step, which the resumed run writes again."""
-        kept = [line for line in read_lines(file) if line["step"] <= step]
-        write_text(file, "".join(json.dumps(line) + "\n" for line in kept))
+__all__ = ["Run", "RunDirectory", "find_run", "load_data", "load_run", "resolve_device"]
 
 
 @dataclass
@@ -208,6 +72,12 @@ class Run:
             raise RunError(
                 f"{self.path}: training has not finished, so there are no weights. Go on with "
                 f"`python -m vaelab run --resume {self.path}`."
+            )
+        recorded = self.directory.read_manifest().get("weights_sha256")
+        if recorded is not None and sha256(self.directory.weights) != recorded:
+            raise RunError(
+                f"{self.directory.weights} is damaged: its checksum is not the one in the manifest. Write it again from "
+                f"the last checkpoint with `python -m vaelab run --resume {self.path}`."
             )
         load_weights(model, self.directory.weights)
         return model.to(self.device).eval()
@@ -324,10 +194,8 @@ def load_run(path: str | Path, device: str = "auto") -> Run:
         RunError: there is no such run, or it is damaged.
     """
     directory = RunDirectory(find_run(path))
-    content = read_json(directory.config)
-    if not isinstance(content, Mapping):
-        raise RunError(f"{directory.config}: not an experiment. Restore the file from a copy.")
-    return Run(directory, parse_experiment(content, str(directory.config)), resolve_device(device))
+    experiment = parse_experiment(directory.read_config(), str(directory.config))
+    return Run(directory, experiment, resolve_device(device))
 
 
 def _brief(value: Any) -> str:

@@ -20,10 +20,10 @@ MODULES = sorted(ROOT.rglob("*.py"))
 #: From the bottom to the top; the names of one line may import one another. A module or a package of vaelab that is
 #: new needs a place here, and may import from its own line and from those before it.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "files", "history"),
+    ("errors", "files", "history", "interrupts", "migrations"),
     ("reading", "section"),
     ("registry", "plugins"),
-    ("slots", "records"),
+    ("slots", "records", "lines"),
     ("types", "limits"),
     ("distributions", "nets", "schedules"),
     ("optimisers",),
@@ -35,6 +35,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("metrics", "trackers"),
     ("config",),
     ("build", "provenance"),
+    ("run_directory",),
     ("training",),
     # data sets may be made of runs, and samplers train models
     ("datasets", "runs"),
@@ -44,6 +45,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("evaluation",),
     ("card",),
     ("export",),
+    ("session",),
     ("experiment", "catalogue", "generation", "ensembles", "comparison", "scaffold", "watch", "report"),
     ("sweep",),
     (

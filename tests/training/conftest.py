@@ -11,7 +11,7 @@ import torch
 
 from vaelab.build import build
 from vaelab.config import Experiment, parse_experiment
-from vaelab.training import Trainer
+from vaelab.training import Reporter, Trainer
 from vaelab.types import DataSplits
 
 MLP = {"kind": "mlp", "hidden": [16]}
@@ -50,7 +50,7 @@ OBJECTIVES: dict[str, Any] = {
 }
 
 
-class Recorder:
+class Recorder(Reporter):
     """Remembers what a trainer reports."""
 
     def __init__(self) -> None:

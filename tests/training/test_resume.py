@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from vaelab.errors import RunError
+from vaelab.files import sha256
 from vaelab.training import StoppedError, Trainer
 from vaelab.training.checkpoint import checkpoints, load_checkpoint
 
@@ -96,8 +97,9 @@ def test_a_newer_format_is_refused(make_trainer: Make, tmp_path: Path) -> None:
     path = checkpoints(tmp_path / "checkpoints")[-1]
     state = json.loads((path / "state.json").read_text())
     (path / "state.json").write_text(json.dumps({**state, "format": 99}))
-    (path / "checksums.json").write_text("{}")
-    with pytest.raises(RunError, match="format 99"):
+    sums = json.loads((path / "checksums.json").read_text())
+    (path / "checksums.json").write_text(json.dumps({**sums, "state.json": sha256(path / "state.json")}))
+    with pytest.raises(RunError, match="format 99 is of a newer vaelab"):
         load_checkpoint(path)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from vaelab.errors import DataError
 from vaelab.figures.tiles import as_picture, in_rows, mosaic
+from vaelab.files import replacing
 
 
 def grid(images: Tensor, columns: int | None = None) -> Tensor:
@@ -30,6 +30,7 @@ def save_png(images: Tensor, path: Path) -> None:
 
     Raises:
         DataError: the tensor has another number of axes, or holds no image.
+        StorageError: the file cannot be written.
     """
     if images.ndim not in (3, 4) or 0 in images.shape:
         raise DataError(f"images have the axes [C, H, W] or [N, C, H, W], and these have shape {tuple(images.shape)}")
@@ -38,10 +39,5 @@ def save_png(images: Tensor, path: Path) -> None:
     from PIL import Image
 
     array = levels[0] if len(levels) == 1 else levels.permute(1, 2, 0)
-    temporary = path.with_name(f".{path.name}.tmp")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with replacing(path) as temporary:
         Image.fromarray(array.contiguous().numpy()).save(temporary, format="PNG")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 
 from vaelab.config import EvaluationConfig
-from vaelab.errors import ConfigError, DataError, VaelabError
+from vaelab.errors import ConfigError, DataError, StorageError, VaelabError
 from vaelab.figures import Figure, FigureContext
+from vaelab.files import make_folder, replacing
 from vaelab.metrics import EvaluationContext, Value, measure, seeded
 from vaelab.model import VAE
 from vaelab.registry import FIGURES
@@ -150,9 +150,10 @@ def draw(
         The files, in the order of the config. A second picture of one name gets a number.
 
     Raises:
+        StorageError: the disk is full, or the folder cannot be written.
         VaelabError: some figures failed; the others are written, and the message names those that are not.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    make_folder(directory)
     context = FigureContext(data, history, config.seed, title)
     written: list[Path] = []
     failed: list[tuple[str, Exception]] = []
@@ -165,6 +166,8 @@ def draw(
                 path = _free(directory, name, written)
                 _write(picture, path)
                 written.append(path)
+        except StorageError:
+            raise
         except Exception as error:  # whatever it is, the figures after this one are still wanted
             failed.append((component.kind, error))
     if failed:
@@ -184,10 +187,6 @@ def _free(directory: Path, name: str, written: list[Path]) -> Path:
 
 
 def _write(picture: Picture, path: Path) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
+    with replacing(path) as temporary:
         # without the version of matplotlib in it, the same picture is the same file
         picture.savefig(temporary, format="png", bbox_inches="tight", pad_inches=0.08, metadata={"Software": None})
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

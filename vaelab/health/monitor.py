@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from typing import Any
 
@@ -11,6 +10,7 @@ from vaelab.health.latents import of_latents
 from vaelab.health.probe import Probe
 from vaelab.health.training import while_training
 from vaelab.health.weights import Movement, Sizes
+from vaelab.lines import LineWriter, keep_until
 from vaelab.model import VAE
 from vaelab.runs import RunDirectory
 from vaelab.types import DataSplits
@@ -47,7 +47,7 @@ class Monitor:
         total_steps: int,
     ) -> None:
         self._file = directory.health
-        directory.truncate(self._file, step)
+        keep_until(self._file, step)
         self._lines = directory.history()
         recorded = directory.health_lines()
         self._probes = [line for line in recorded if line["split"] == "probe"]
@@ -87,5 +87,5 @@ class Monitor:
             self._write(probe)
 
     def _write(self, content: Line) -> None:
-        with self._file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(content) + "\n")
+        with LineWriter(self._file) as file:
+            file.append(content)

@@ -6,7 +6,7 @@ import math
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -24,7 +24,7 @@ from vaelab.registry import OBJECTIVES, SAMPLERS, ComponentConfig, default
 from vaelab.runs import load_run
 from vaelab.samplers.fitted import RealLatentsConfig, RealLatentsSampler, number_of_labels
 from vaelab.section import PathText
-from vaelab.training import Trainer
+from vaelab.training import Reporter, Trainer
 from vaelab.types import Batch, DataSpec, DataSplits
 
 #: Importance samples of the second model's likelihood.
@@ -123,7 +123,7 @@ class TwoStageSampler(RealLatentsSampler[TwoStageConfig]):
                 self.config.training,
                 seed=self.config.seed,
                 folder=Path(folder),
-                reporter=_Silent(),
+                reporter=Reporter(),
             )
             trainer.train()
             trainer.finish()
@@ -154,12 +154,6 @@ class SecondStage:
 
     def sample(self, number: int, temperature: float = 1.0) -> Tensor:
         return self.loc + self.scale * self.model.generate(number, temperature).sample()
-
-
-class _Silent:
-    def advance(self, step: int) -> None: ...
-
-    def line(self, line: dict[str, Any]) -> None: ...
 
 
 def _default_model(size: int) -> ModelConfig:

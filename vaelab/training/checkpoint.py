@@ -14,16 +14,21 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from vaelab.errors import RunError
-from vaelab.files import replacing, sha256, write_json
+from vaelab.files import replacing, sha256, storage_error, write_json
+from vaelab.migrations import CHECKPOINT
 
-FORMAT = 1
-_NAME = re.compile(r"step-(\d{9})")
+_NAME = re.compile(r"step-(\d{9,})")
+_TENSORS, _STATE = "tensors.safetensors", "state.json"
+
+
+class DamagedError(RunError):
+    """A checkpoint is not what was written. Exit code 4."""
 
 
 def save_weights(model: nn.Module, path: Path) -> None:
     """A model's weights as one safetensors file, atomically."""
     with replacing(path) as temporary:
-        save_file(_contiguous(model.state_dict()), temporary)
+        _save(model.state_dict(), temporary)
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
@@ -47,13 +52,16 @@ def save_checkpoint(folder: Path, step: int, tensors: Mapping[str, Tensor], stat
         step: optimiser steps done.
         tensors: by name.
         state: what JSON can hold.
+
+    Raises:
+        StorageError: it cannot be written; those that are there already stay as they are.
     """
     path = folder / f"step-{step:09d}"
     with replacing(path) as temporary:
         temporary.mkdir()
-        save_file(_contiguous(tensors), temporary / "tensors.safetensors")
-        write_json(temporary / "state.json", {"format": FORMAT, "step": step, **state})
-        sums = {name: sha256(temporary / name) for name in ("tensors.safetensors", "state.json")}
+        _save(tensors, temporary / _TENSORS)
+        write_json(temporary / _STATE, {"format": CHECKPOINT.current, "step": step, **state})
+        sums = {name: sha256(temporary / name) for name in (_TENSORS, _STATE)}
         write_json(temporary / "checksums.json", sums)
     return path
 
@@ -62,35 +70,43 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read a checkpoint and check its checksums.
 
     Raises:
-        RunError: a file is missing or damaged, or the format is of a newer vaelab.
+        DamagedError: a file is missing, cut off or changed.
+        RunError: the format is of a newer vaelab.
     """
     try:
         sums = json.loads((path / "checksums.json").read_text())
-        for name, expected in sums.items():
-            if sha256(path / name) != expected:
-                raise RunError(
-                    f"{path / name} is damaged: its checksum is not the one recorded. Delete the folder "
-                    f"{path} to go on from the checkpoint before it."
-                )
-        state = json.loads((path / "state.json").read_text())
-    except (OSError, ValueError, AttributeError) as error:
-        raise RunError(f"{path}: not a readable checkpoint ({error})") from error
-    if state.get("format") != FORMAT:
-        raise RunError(f"{path}: checkpoint format {state.get('format')}; this vaelab reads {FORMAT}")
-    return _read(path / "tensors.safetensors"), state
+        for name in (_TENSORS, _STATE):
+            if sha256(path / name) != sums[name]:
+                raise DamagedError(f"{path / name} is damaged: its checksum is not the one recorded.")
+        state = json.loads((path / _STATE).read_text())
+        state = CHECKPOINT.apply(state, state["format"], path)
+    except (OSError, ValueError, AttributeError, TypeError, KeyError) as error:
+        raise DamagedError(f"{path}: not a readable checkpoint ({type(error).__name__}: {error}).") from error
+    return _read(path / _TENSORS), state
 
 
 def checkpoints(folder: Path) -> list[Path]:
     """The complete checkpoints, the oldest first."""
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name) and path.is_dir())
+    found = [(match, path) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name)) and path.is_dir()]
+    return [path for _, path in sorted(found, key=lambda pair: int(pair[0].group(1)))]
 
 
 def prune(folder: Path, keep: int) -> None:
     """Remove all but the newest `keep` checkpoints."""
     for path in checkpoints(folder)[:-keep]:
-        shutil.rmtree(path)
+        gone = path.with_name(f".{path.name}.tmp")
+        path.rename(gone)  # at once, so that none is ever there in part
+        shutil.rmtree(gone, ignore_errors=True)
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a checkpoint so that no run goes on from it; returns its new path."""
+    aside = path.with_name(f"{path.name}.set-aside")
+    if aside.exists():
+        shutil.rmtree(aside)
+    return path.rename(aside)
 
 
 def flatten_optimiser(prefix: str, state: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -118,6 +134,13 @@ def unflatten_optimiser(prefix: str, tensors: Mapping[str, Tensor], rest: Mappin
     return {"state": state, "param_groups": rest["groups"]}
 
 
+def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
+    try:
+        save_file(_contiguous(tensors), path)
+    except SafetensorError as error:  # which is no OSError, whatever the system said
+        raise storage_error(path, error) from error
+
+
 def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     # clones where two names share memory: safetensors stores each tensor on its own
     seen: set[int] = set()
@@ -134,4 +157,4 @@ def _read(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise RunError(f"{path}: cannot be read ({error})") from error
+        raise DamagedError(f"{path}: cannot be read ({error})") from error

@@ -6,17 +6,25 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from vaelab.config import TrainingConfig
 from vaelab.errors import DataError, NonFiniteError, RunError, VaelabError
+from vaelab.files import storage_error
 from vaelab.metrics import EvaluationContext, Value, measure
 from vaelab.model import VAE
 from vaelab.objectives import MODEL, Objective
-from vaelab.training.checkpoint import checkpoints, load_checkpoint, prune, save_checkpoint
+from vaelab.training.checkpoint import (
+    DamagedError,
+    checkpoints,
+    load_checkpoint,
+    prune,
+    save_checkpoint,
+    set_aside,
+)
 from vaelab.training.update import Update, under
 from vaelab.types import Batch, DataSplits, Split, StepContext
 
@@ -29,14 +37,17 @@ class StoppedError(VaelabError):
     exit_code = 130
 
 
-class Reporter(Protocol):
-    """Where the trainer tells what happens."""
+class Reporter:
+    """Where the trainer tells what happens; this one tells nobody."""
 
     def advance(self, step: int) -> None:
         """A step is done."""
 
     def line(self, line: Line) -> None:
         """A line of metrics, of the training or of a validation."""
+
+    def sync(self) -> None:
+        """A checkpoint is about to be written: what was told must be as lasting."""
 
 
 class Trainer:
@@ -92,45 +103,79 @@ class Trainer:
         self.best: float = math.inf
         self.best_step = 0
         self.bad_validations = 0
+        self.last_line: int | None = None
+        self.skipped = 0
 
     # The state of a run
 
     def save(self) -> None:
-        """Write a checkpoint and drop old ones."""
+        """Write a checkpoint and drop old ones.
+
+        Raises:
+            StorageError: it cannot be written; the ones before it stay.
+        """
         tensors, state = self.update.state()
         state |= {
             "best": None if self.best == math.inf else self.best,
             "best_step": self.best_step,
             "bad_validations": self.bad_validations,
+            "last_line": self.last_line,
+            "skipped": self.skipped,
         }
         tensors["random/cpu"] = torch.get_rng_state()
         if self.model.device.type == "cuda":
             tensors["random/cuda"] = torch.cuda.get_rng_state(self.model.device)
+        self.reporter.sync()
+        self._make_folder()
         save_checkpoint(self.folder, self.step, tensors, state)
         prune(self.folder, keep=2)
 
-    def restore(self) -> bool:
-        """Take the newest checkpoint's state; False where there is none.
+    def _make_folder(self) -> None:
+        """The folder of the checkpoints, but not the run's: where that is gone, nothing must look like a run."""
+        try:
+            self.folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise storage_error(self.folder, error) from error
+
+    def restore(self, *, previous: bool = False) -> bool:
+        """Take a checkpoint's state; False where there is none.
+
+        Args:
+            previous: take the one before the newest, which is set aside.
 
         Raises:
-            RunError: it is damaged, or belongs to another experiment.
+            RunError: it is damaged, or belongs to another experiment, or there is none before the newest.
         """
         found = checkpoints(self.folder)
+        if previous and len(found) < 2:
+            raise RunError(f"{self.folder}: there is no checkpoint before the newest one. Leave --resume-from out.")
         if not found:
             return False
-        tensors, state = load_checkpoint(found[-1])
+        chosen = found[-2] if previous else found[-1]
+        try:
+            tensors, state = load_checkpoint(chosen)
+        except DamagedError as error:
+            remedy = "There is no older one: run the experiment again, with the run's config.json."
+            if not previous and len(found) > 1:
+                remedy = f"Go on from the one before it, {found[-2].name}, with --resume-from previous."
+            raise DamagedError(f"{error} {remedy}") from error
+        self._restore(chosen, tensors, state)
+        if previous:
+            set_aside(found[-1])
+        return True
+
+    def _restore(self, path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         device = self.model.device
         try:
             self.update.load(tensors, state)
             self.best = math.inf if state["best"] is None else state["best"]
             self.best_step, self.bad_validations = state["best_step"], state["bad_validations"]
-            self.step = state["step"]
+            self.step, self.last_line, self.skipped = state["step"], state["last_line"], state["skipped"]
             torch.set_rng_state(tensors["random/cpu"])
             if device.type == "cuda" and "random/cuda" in tensors:
                 torch.cuda.set_rng_state(tensors["random/cuda"], device)
         except (KeyError, RuntimeError, ValueError) as error:
-            raise RunError(f"{found[-1]}: not a checkpoint of this experiment ({error})") from error
-        return True
+            raise RunError(f"{path}: not a checkpoint of this experiment ({error})") from error
 
     # The loop
 
@@ -144,6 +189,10 @@ class Trainer:
         self.update.forward.train()
         while self.step < self.total_steps and not self._stopped_early():
             self._epoch()
+
+    def stop(self) -> None:
+        """Finish the step that is being done, write a checkpoint and raise `StoppedError`."""
+        self.stop_requested = True
 
     def _epoch(self) -> None:
         config = self.config
@@ -185,7 +234,11 @@ class Trainer:
         line = {"split": "train", "step": self.step, "epoch": self._fraction(), **means}
         for player, optimiser in self.update.optimisers.items():
             line["lr" if player == MODEL else f"{player}/lr"] = optimiser.lr
+        self._tell(line)
+
+    def _tell(self, line: Line) -> None:
         self.reporter.line(line)
+        self.last_line = self.step
 
     def _fraction(self) -> float:
         return round(self.step / self.steps_per_epoch, 6)
@@ -201,7 +254,7 @@ class Trainer:
             )
         line: Line = {"split": "validation", "step": self.step, "epoch": self._fraction()}
         line |= {name: value.value for name, value in values.items()}
-        self.reporter.line(line)
+        self._tell(line)
         self._watch(values)
 
     def _watch(self, values: dict[str, Value]) -> None:
@@ -216,6 +269,7 @@ class Trainer:
         value = values[watch.metric].value
         if value < self.best - watch.min_delta:
             self.best, self.best_step, self.bad_validations = value, self.step, 0
+            self._make_folder()
             with self.averaged():
                 state = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
                 save_checkpoint(self.folder / "best", self.step, state, {"value": value})
