@@ -92,6 +92,12 @@ class TrainingConfig(Section):
     gradient_clip: PositiveFloat | None = None
     """Greatest norm of each player's gradient."""
 
+    on_nonfinite: Literal["stop", "skip", "warn"] = "stop"
+    """Where a term or a gradient is NaN or infinite: stop before the step is taken, leave the step out, or only say so."""
+
+    skip_gradient_above: PositiveFloat | None = None
+    """Leave out a step where the norm of a player's gradient, before clipping, is above this; `skipped` counts them."""
+
     accumulate: PositiveInt = 1
     """Batches whose gradients are averaged into one step."""
 

@@ -79,6 +79,18 @@ def make_experiment(model: str = "flat", objective: str = "elbo", **training: An
 
 
 @pytest.fixture
+def models() -> dict[str, dict[str, Any]]:
+    """The models by name; a test may add its own with monkeypatch."""
+    return MODELS
+
+
+@pytest.fixture
+def objectives() -> dict[str, Any]:
+    """The objectives, likewise."""
+    return OBJECTIVES
+
+
+@pytest.fixture
 def make_trainer(tmp_path: Path, tiny_splits: Callable[..., DataSplits]) -> Callable[..., tuple[Trainer, Recorder]]:
     """Makes a trainer and what it reports to: `make_trainer("flat", "elbo", epochs=3)`."""
 

@@ -26,11 +26,17 @@ class WeightAverage:
         self.averages = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
 
     @torch.no_grad()
-    def update(self, step: int) -> None:
-        """After optimiser step number `step` (from 1)."""
+    def update(self, step: int, out: Tensor | None = None) -> None:
+        """After optimiser step number `step` (from 1), unless `out`, a truth value on the device, says that it was left out."""
         decay = min(self.decay, (1 + step) / (10 + step))
         current: list[Tensor] = [parameter.data for parameter in self.parameters.values()]
-        torch._foreach_lerp_(list(self.averages.values()), current, 1 - decay)
+        averages = list(self.averages.values())
+        if out is None:
+            torch._foreach_lerp_(averages, current, 1 - decay)
+        else:
+            moves = torch._foreach_sub(current, averages)
+            torch._foreach_mul_(moves, (1 - decay) * ~out)
+            torch._foreach_add_(averages, moves)
 
     @contextmanager
     def applied(self) -> Iterator[None]:

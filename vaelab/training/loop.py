@@ -25,6 +25,8 @@ from vaelab.training.checkpoint import (
     save_checkpoint,
     set_aside,
 )
+from vaelab.training.findings import Findings, some
+from vaelab.training.order import Order
 from vaelab.training.update import Update, under
 from vaelab.types import Batch, DataSplits, Split, StepContext
 
@@ -86,8 +88,9 @@ class Trainer:
         self.reporter = reporter
         self.stop_requested = False
         size = len(data.train)
-        batches = size // config.batch_size if config.drop_last else -(-size // config.batch_size)
-        if batches == 0:
+        self.order = Order(seed, size, config.batch_size, config.accumulate, config.drop_last)
+        self.steps_per_epoch = self.order.steps_per_epoch
+        if self.steps_per_epoch == 0:
             raise DataError(
                 f"the {size} training data are fewer than a batch of {config.batch_size}, and training.drop_last leaves "
                 "out what is smaller. Reduce training.batch_size or set training.drop_last to false."
@@ -96,15 +99,14 @@ class Trainer:
             raise DataError(
                 'training.early_stopping watches validation data, and there are none. Set "validation" in the data.'
             )
-        self.steps_per_epoch = -(-batches // config.accumulate)
         self.total_steps = config.steps or (config.epochs or 0) * self.steps_per_epoch
         self.update = Update(model, objective, config)
+        self.findings = Findings(self.update, data.train, folder.parent / "nonfinite")
         self.step = 0
         self.best: float = math.inf
         self.best_step = 0
         self.bad_validations = 0
         self.last_line: int | None = None
-        self.skipped = 0
 
     # The state of a run
 
@@ -112,15 +114,23 @@ class Trainer:
         """Write a checkpoint and drop old ones.
 
         Raises:
+            NonFiniteError: a weight is NaN or infinite, and `training.on_nonfinite` is "stop".
             StorageError: it cannot be written; the ones before it stay.
         """
+        self._look()
         tensors, state = self.update.state()
+        bad = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+        if bad and self.config.on_nonfinite == "stop":
+            raise NonFiniteError(
+                f"step {self.step}: {some(bad)} NaN or infinite, so no checkpoint is written; the one before is whole. "
+                "Lower the learning rate, or set training.gradient_clip."
+            )
         state |= {
             "best": None if self.best == math.inf else self.best,
             "best_step": self.best_step,
             "bad_validations": self.bad_validations,
             "last_line": self.last_line,
-            "skipped": self.skipped,
+            "skipped": self.update.guard.skipped,
         }
         tensors["random/cpu"] = torch.get_rng_state()
         if self.model.device.type == "cuda":
@@ -170,7 +180,7 @@ class Trainer:
             self.update.load(tensors, state)
             self.best = math.inf if state["best"] is None else state["best"]
             self.best_step, self.bad_validations = state["best_step"], state["bad_validations"]
-            self.step, self.last_line, self.skipped = state["step"], state["last_line"], state["skipped"]
+            self.step, self.last_line, self.update.guard.skipped = state["step"], state["last_line"], state["skipped"]
             torch.set_rng_state(tensors["random/cpu"])
             if device.type == "cuda" and "random/cuda" in tensors:
                 torch.cuda.set_rng_state(tensors["random/cuda"], device)
@@ -196,13 +206,11 @@ class Trainer:
 
     def _epoch(self) -> None:
         config = self.config
-        epoch, done = divmod(self.step, self.steps_per_epoch)
-        order = epoch_order(self.seed, epoch, len(self.data.train))
-        if config.drop_last:
-            order = order[: len(order) // config.batch_size * config.batch_size]
-        batches = self.data.train.batches(order[done * config.accumulate * config.batch_size :], config.batch_size)
+        batches = self.data.train.batches(self.order.rest_of_epoch(self.step), config.batch_size)
         for micro_batches in _chunks(batches, config.accumulate):
-            self.update.take(micro_batches, self._context())
+            trouble = self.update.take(micro_batches, self._context())
+            if trouble is not None:
+                self.findings.report(trouble, self.order.of_step(trouble.step))
             self.step += 1
             last = self.step == self.total_steps
             epoch_end = self.step % self.steps_per_epoch == 0
@@ -223,18 +231,23 @@ class Trainer:
         return StepContext(self.step, self.steps_per_epoch, self.total_steps, len(self.data.train))
 
     def _log(self) -> None:
+        self._look()
         means = self.update.sums.means()
-        bad = [name for name, value in means.items() if not math.isfinite(value)]
-        if bad:
-            raise NonFiniteError(
-                f"{', '.join(bad)} became NaN or infinite within the {self.config.log_every} steps before step "
-                f"{self.step}. Lower the learning rate, set training.gradient_clip, or look at the scales that the "
-                "posterior and the likelihood predict."
-            )
         line = {"split": "train", "step": self.step, "epoch": self._fraction(), **means}
         for player, optimiser in self.update.optimisers.items():
             line["lr" if player == MODEL else f"{player}/lr"] = optimiser.lr
+        guard = self.update.guard
+        if self.config.skip_gradient_above is not None:
+            line["gradient_norm"], guard.norm = guard.norm, 0.0
+        if self.config.skip_gradient_above is not None or self.config.on_nonfinite == "skip":
+            line["skipped"] = guard.skipped
         self._tell(line)
+
+    def _look(self) -> None:
+        """See what a guard that does not wait has found."""
+        trouble = self.update.guard.read(self.update.sums.names)
+        if trouble is not None:
+            self.findings.report(trouble, self.order.of_step(trouble.step))
 
     def _tell(self, line: Line) -> None:
         self.reporter.line(line)
@@ -299,12 +312,6 @@ class Trainer:
                 for name, parameter in self.model.named_parameters():
                     parameter.copy_(self.update.average.averages[name])
         return self.step
-
-
-def epoch_order(seed: int, epoch: int, size: int) -> Tensor:
-    """The order of the data in an epoch; it follows from the seed, so a checkpoint need not hold it."""
-    generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
-    return torch.randperm(size, generator=generator)
 
 
 def _chunks(batches: Iterator[Batch], size: int) -> Iterator[list[Batch]]:

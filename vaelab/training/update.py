@@ -16,6 +16,7 @@ from vaelab.optimisers import Optimiser
 from vaelab.registry import OPTIMISERS
 from vaelab.training.averaging import WeightAverage
 from vaelab.training.checkpoint import flatten_optimiser, unflatten_optimiser
+from vaelab.training.guard import Guard, Trouble
 from vaelab.training.sums import TermSums
 from vaelab.types import Batch, StepContext
 
@@ -55,22 +56,29 @@ class Update:
         self.average = WeightAverage(model, config.ema) if config.ema else None
         self.sums = TermSums()
         self.forward = _Forward(model, objective)
+        self.guard = Guard(self.forward, self.parameters, self.optimisers, config, model.device)
         self._run: Callable[[Batch, StepContext], dict[str, Loss]] = (
             torch.compile(self.forward) if config.compile else self.forward
         )
 
-    def take(self, micro_batches: list[Batch], context: StepContext) -> None:
-        """One step of every player, on the gradient of all micro-batches."""
+    def take(self, micro_batches: list[Batch], context: StepContext) -> Trouble | None:
+        """One step of every player, on the gradient of all micro-batches, unless the guard finds something.
+
+        Returns:
+            What the guard found, where it knows at once.
+        """
+        self.guard.begin(self.sums)
         for optimiser in self.optimisers.values():
             optimiser.torch.zero_grad()
         for batch in micro_batches:
             self._accumulate(batch, context, len(micro_batches))
-        for player, optimiser in self.optimisers.items():
-            if self.config.gradient_clip is not None:
-                nn.utils.clip_grad_norm_(self.parameters[player], self.config.gradient_clip)
-            optimiser.step(context)
-        if self.average:
-            self.average.update(context.step + 1)
+        trouble = self.guard.look(context.step, self.sums)
+        if self.guard.passed:
+            for optimiser in self.optimisers.values():
+                optimiser.step(context)
+            if self.average:
+                self.average.update(context.step + 1, self.guard.out)
+        return trouble
 
     def _accumulate(self, batch: Batch, context: StepContext, parts: int) -> None:
         """Add the gradients of one micro-batch of `parts`."""
