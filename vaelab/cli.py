@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.console import Console
 
-from vaelab import cli_catalogue, cli_compare, cli_export, cli_sampling, cli_scaffold, cli_sweep, cli_watch
+from vaelab import cli_catalogue, cli_compare, cli_export, cli_rerun, cli_sampling, cli_scaffold, cli_sweep, cli_watch
 from vaelab.cli_options import (
     DeviceOption,
     JsonOption,
@@ -84,6 +84,10 @@ def run(
         Literal["latest", "previous"],
         typer.Option(help="The checkpoint to go on from; `previous` where the latest is damaged."),
     ] = "latest",
+    on_nonfinite: Annotated[
+        Literal["stop", "skip", "warn"] | None,
+        typer.Option(help="What to do where a term or gradient is NaN or infinite; by default as the file says."),
+    ] = None,
     device: DeviceOption = None,
     out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Build the model, print the resolved experiment.")] = False,
@@ -97,8 +101,10 @@ def run(
     # the lines of the training would stand among the JSON
     live = Console(quiet=True) if json_ else console
     if resume is not None:
-        if set_ or dry_run:
-            raise ConfigError("--resume goes on with the run's own config, so it takes neither --set nor --dry-run")
+        if set_ or dry_run or on_nonfinite:
+            raise ConfigError(
+                "--resume goes on with the run's own config, so it takes no --set, --on-nonfinite or --dry-run"
+            )
         from vaelab.experiment import resume as go_on
 
         _finished(go_on(resume, previous=resume_from == "previous", device=device, console=live), json_)
@@ -108,7 +114,8 @@ def run(
         raise ConfigError("--resume-from says where --resume goes on, so it takes a run")
     from vaelab.config import load_experiment
 
-    loaded = load_experiment(experiment, set_ or ())
+    policy = [f"training.on_nonfinite={on_nonfinite}"] if on_nonfinite else []
+    loaded = load_experiment(experiment, [*(set_ or ()), *policy])
     if dry_run:
         built = cli_catalogue.summary(loaded)
         if json_:
@@ -149,6 +156,7 @@ cli_export.register(app, lambda: console)
 cli_scaffold.register(app, lambda: console)
 cli_catalogue.register(app, lambda: console, lambda: errors)
 cli_watch.register(app, lambda: console)
+cli_rerun.register(app, lambda: console)
 
 
 @app.command()

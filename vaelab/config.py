@@ -179,6 +179,9 @@ class Experiment(Section):
     device: str = Field("auto", pattern=f"^{DEVICE}$")
     """`auto` takes a GPU where there is one."""
 
+    deterministic: bool = False
+    """Use only operations that give the same bits each time, and refuse what has none; slower on a GPU."""
+
     data: Annotated[ComponentConfig, DATASETS]
     """The data."""
 

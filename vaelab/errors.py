@@ -56,3 +56,9 @@ class NonFiniteError(VaelabError):
     """Training produced a NaN or an infinity. Exit code 5."""
 
     exit_code = 5
+
+
+class DifferenceError(VaelabError):
+    """A run that was done again gave other values. Exit code 7."""
+
+    exit_code = 7

@@ -17,6 +17,7 @@ from vaelab.build import build
 from vaelab.card import write_card
 from vaelab.config import Experiment, load_experiment
 from vaelab.datasets import Dataset
+from vaelab.determinism import deterministic
 from vaelab.errors import ConfigError, DataError, VaelabError
 from vaelab.evaluation import Evaluation, draw, evaluate
 from vaelab.files import sha256, write_json
@@ -109,7 +110,7 @@ def evaluate_run(run: Run, *, split: str = "test") -> Evaluation:
     Raises:
         RunError: another process writes the run.
     """
-    with run.directory.locked():
+    with run.directory.locked(), deterministic(run.experiment.deterministic):
         evaluation = _evaluate(run.directory, run.experiment, run.model, run.data, split=split)
     if run.experiment.evaluation.report:
         write_report([run.directory], run.directory.report)
@@ -163,6 +164,7 @@ def _execute(
     started = time.perf_counter()
     with ExitStack() as stack:
         interrupts = stack.enter_context(Interrupts())
+        stack.enter_context(deterministic(experiment.deterministic))
         if experiment.evaluation.report:
             stack.enter_context(_reported(directory))
         stack.enter_context(directory.locked())

@@ -112,9 +112,18 @@ def finished(content: dict[str, Any], out: Path) -> float:
     return time.monotonic() - started
 
 
-def killed(content: dict[str, Any], out: Path, after: float) -> bool:
-    """Do or go on with a run, and kill it after some seconds; False where it had ended by then."""
+def killed(content: dict[str, Any], out: Path, after: float, lines: int = 0) -> bool:
+    """Do or go on with a run, and kill it after some seconds; False where it had ended by then.
+
+    Args:
+        content: of the experiment.
+        out: folder of the run.
+        after: seconds.
+        lines: of metrics.jsonl that must be there before the seconds are counted, so that the training is met as well.
+    """
     process = start(go_on, content, str(out))
+    while process.exitcode is None and _lines(out) < lines:
+        process.join(0.002)
     process.join(after)
     if process.exitcode is None:
         assert process.pid is not None
@@ -122,3 +131,9 @@ def killed(content: dict[str, Any], out: Path, after: float) -> bool:
     process.join()
     assert process.exitcode in (0, -signal.SIGKILL)
     return process.exitcode != 0
+
+
+def _lines(out: Path) -> int:
+    return sum(
+        (run / "metrics.jsonl").read_text().count("\n") for run in begun(out) if (run / "metrics.jsonl").exists()
+    )

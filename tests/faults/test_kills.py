@@ -41,6 +41,7 @@ def kill_and_go_on(name: str, kills: int, folder: Path, seed: int, **changes: An
     setting = experiment(name, **changes)
     seconds = finished(setting, folder / "whole")
     whole = content(begun(folder / "whole")[0])
+    number_of_lines = whole["metrics"].count("\n")
     moments: Counter[str] = Counter()
     number = 0
     while moments.total() < kills:
@@ -51,7 +52,10 @@ def kill_and_go_on(name: str, kills: int, folder: Path, seed: int, **changes: An
             if moments.total() == kills:
                 finished(setting, out)
                 break
-            ended = not killed(setting, out, chance.uniform(0.02, 1.1 * seconds))
+            if chance.random() < 0.5:
+                ended = not killed(setting, out, chance.uniform(0.02, 1.1 * seconds))
+            else:
+                ended = not killed(setting, out, chance.uniform(0.0, 0.05), chance.randrange(1, number_of_lines))
             run = (begun(out) or [None])[0]
             if not ended:
                 moments[moment(run)] += 1

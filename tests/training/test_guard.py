@@ -47,6 +47,19 @@ def watched(trainer: Trainer, recorder: Any) -> dict[int, list[Tensor]]:
     return seen
 
 
+def refusal(trainer: Trainer) -> str:
+    """Train; what it was refused with, or nothing."""
+    try:
+        trainer.train()
+    except VaelabError as error:
+        return str(error)
+    return ""
+
+
+def finite(lines: list[dict[str, Any]]) -> bool:
+    return all(math.isfinite(value) for line in lines for key, value in line.items() if key != "split")
+
+
 def equal(left: list[Tensor], right: list[Tensor]) -> bool:
     return all(torch.equal(one, two) for one, two in zip(left, right, strict=True))
 
@@ -108,7 +121,7 @@ def test_bad_steps_are_left_out(make_trainer: Make, model: str, waits: bool) -> 
     assert not equal(seen[BAD + 1], seen[BAD])
     lines = [line for line in recorder.lines if line["split"] == "train"]
     assert [line["skipped"] for line in lines] == [0, 1, 1, 1, 1, 1]
-    assert all(math.isfinite(value) for line in lines for key, value in line.items() if key != "split")
+    assert finite(lines)
     again, _ = make_trainer(model, "codes" if model == "codes" else "elbo", epochs=2, ema=0.9, on_nonfinite="skip")
     assert again.restore()
     assert again.update.guard.skipped == 1
@@ -161,7 +174,9 @@ def test_optimisers_that_cannot_be_told_make_the_host_wait(make_trainer: Make) -
         assert Guard(*arguments, torch.device("cpu")).waits
 
 
-def _images(value: float | None, shape: tuple[int, ...] = (1, 8, 8)) -> Callable[[Callable[..., DataSplits]], DataSplits]:
+def _images(
+    value: float | None, shape: tuple[int, ...] = (1, 8, 8)
+) -> Callable[[Callable[..., DataSplits]], DataSplits]:
     def make(splits: Callable[..., DataSplits]) -> DataSplits:
         data = splits(shape)
         for split in (data.train, data.validation, data.test):
@@ -190,19 +205,16 @@ EXTREMES: dict[str, tuple[Any, dict[str, Any], str]] = {
 def test_extreme_data(
     make_trainer: Make, tiny_splits: Callable[..., DataSplits], name: str, model: str, objective: str
 ) -> None:
-    make_data, training, refusal = EXTREMES[name]
+    make_data, training, expected = EXTREMES[name]
     if model == "hierarchy" and "pixel" in name:
         pytest.skip("the pyramid needs 2 x 2 pixels, and says so")
     trainer, recorder = make_trainer(
         model, objective, data=make_data(tiny_splits), epochs=None, steps=3, log_every=1, **training
     )
-    try:
-        trainer.train()
-    except VaelabError as error:
-        assert refusal, error
-        assert refusal in str(error)
-    for line in recorder.lines:
-        assert all(math.isfinite(value) for key, value in line.items() if key != "split"), line
+    said = refusal(trainer)
+    assert expected in said
+    assert expected or not said, said
+    assert finite(recorder.lines)
 
 
 @pytest.mark.parametrize("log_scale", [-100.0, 100.0])
@@ -214,12 +226,9 @@ def test_extreme_scales(make_trainer: Make, model: str, log_scale: float) -> Non
         for head in trainer.model.posterior.heads:
             bias = list(head.parameters())[-1]
             bias[len(bias) // 2 :] = log_scale
-    try:
-        trainer.train()
-    except NonFiniteError as error:
-        assert "latent group 0" in str(error)
-    for line in recorder.lines:
-        assert all(math.isfinite(value) for key, value in line.items() if key != "split"), line
+    said = refusal(trainer)
+    assert not said or "latent group 0" in said, said
+    assert finite(recorder.lines)
 
 
 @pytest.mark.parametrize("weight", [1e10, 1e30, 3e38])
@@ -229,12 +238,9 @@ def test_huge_weights_of_the_kl(
     terms = {"kind": "elbo", "divergences": [{"kind": "kl", "weight": weight}]}
     monkeypatch.setitem(objectives, "huge", terms)
     trainer, recorder = make_trainer("flat", "huge", epochs=None, steps=3, log_every=1)
-    try:
-        trainer.train()
-    except NonFiniteError as error:
-        assert "loss" in str(error) or "gradients" in str(error)
-    for line in recorder.lines:
-        assert all(math.isfinite(value) for key, value in line.items() if key != "split"), line
+    said = refusal(trainer)
+    assert not said or "loss" in said or "gradients" in said, said
+    assert finite(recorder.lines)
 
 
 def test_one_latent_and_one_sample(

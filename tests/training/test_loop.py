@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 
-from vaelab.errors import DataError, NonFiniteError, VaelabError
+from vaelab.errors import DataError, VaelabError
 from vaelab.objectives import MODEL
 from vaelab.training import Trainer
 from vaelab.training.order import epoch_order
