@@ -145,7 +145,7 @@ class RunDirectory:
         Raises:
             StorageError: it was removed or renamed.
         """
-        if not self.config.is_file():
+        if not self.path.is_dir():
             raise StorageError(f"{self.path}: the run's directory was removed or renamed while it was written.")
 
     def upgrade(self) -> None:
@@ -161,16 +161,17 @@ class RunDirectory:
         Raises:
             RunError: it is damaged, or of a newer vaelab.
         """
-        return dict(self._current()["config"])
+        config = self._current()["config"]
+        if not isinstance(config, dict):
+            raise RunError(f"{self.config}: not an experiment. Restore the file from a copy.")
+        return config
 
     def read_manifest(self) -> dict[str, Any]:
         """The manifest, empty where there is none, in the format of this version."""
         return dict(self._current()["manifest"]) if self.manifest.exists() else {}
 
     def _current(self) -> dict[str, Any]:
-        config = read_json(self.config)
-        if not isinstance(config, dict):
-            raise RunError(f"{self.config}: not an experiment. Restore the file from a copy.")
+        config = read_json(self.config) if self.config.exists() else {}
         manifest = read_record(self.manifest, ManifestRecord) if self.manifest.exists() else {}
         found = manifest.get("format", RUN.current)
         content = RUN.apply({"config": config, "manifest": manifest}, found, self.path)

@@ -16,6 +16,7 @@ from rich.console import Console
 from vaelab import watch
 from vaelab.errors import RunError
 from vaelab.health import Finding
+from vaelab.lines import keep_until
 from vaelab.runs import RunDirectory
 
 
@@ -130,7 +131,7 @@ def test_lines_that_a_resumed_run_writes_again(fake: Fake):
         fake.line(step)
 
     def resumes() -> None:
-        fake.run.truncate(fake.run.metrics, 10)
+        keep_until(fake.run.metrics, 10)
         fake.line(20, loss=55.0)
 
     out = fake.follow(resumes, lambda: fake.ends("finished"))
