@@ -3,8 +3,8 @@
     python tests/benchmarks/nll_speed.py --images 8 --threads 1
 
 The model is the 784-200-200-50 MLP with its mirror image as decoder, untrained, on binarised MNIST test images, or on
-random bits with --random. All three are timed in turn, several times, and the least time of each counts: what else runs
-on the machine only adds to it. pythae is left out where it is not installed (`pip install pythae==0.1.2`).
+random bits with --random. All three are timed in turn, several times, and the least processor time of each counts: what
+else runs on the machine only adds to it. pythae is left out where it is not installed (`pip install pythae==0.1.2`).
 """
 
 from __future__ import annotations
@@ -121,9 +121,9 @@ def main() -> None:
     with torch.no_grad():
         for _ in range(options.repeats + 1):  # the first warms up, and may count too
             for name, (run, number) in candidates.items():
-                start = time.perf_counter()
+                start = time.process_time()
                 run()
-                least[name] = min(least[name], 1000 * (time.perf_counter() - start) / number)
+                least[name] = min(least[name], 1000 * (time.process_time() - start) / number)
     for name, milliseconds in least.items():
         print(f"{name:<36} {milliseconds:7.1f} ms an image")
     products = min(time for name, time in least.items() if name.startswith("matrix"))

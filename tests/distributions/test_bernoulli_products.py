@@ -9,15 +9,16 @@ from torch.nn import functional as F
 from vaelab.distributions.pixels import Bernoulli, ContinuousBernoulli
 
 
-@pytest.mark.parametrize("shape", [(), (1,), (7,), (96,), (1, 28, 28), (3, 5, 4)])
+@pytest.mark.parametrize("shape", [(), (1,), (7,), (96,), (1, 28, 28), (3, 5, 4), (250,)])
+@pytest.mark.parametrize("data", [1, 3])
 @pytest.mark.parametrize("spread", [0.1, 5.0, 60.0])
-def test_products_of_probabilities_are_the_cross_entropy(shape: tuple[int, ...], spread: float) -> None:
-    logits = spread * torch.randn(4, 3, *shape)
-    x = (torch.rand(1, 3, *shape) < 0.4).float()
+def test_products_of_probabilities_are_the_cross_entropy(shape: tuple[int, ...], data: int, spread: float) -> None:
+    logits = spread * torch.randn(4, data, *shape)
+    x = (torch.rand(1, data, *shape) < 0.4).float()
     terms = F.binary_cross_entropy_with_logits(logits.double(), x.double().expand_as(logits), reduction="none")
     exact = -terms.flatten(2).sum(2) if shape else -terms
     found = Bernoulli(logits, len(shape)).log_prob(x)
-    assert found.shape == (4, 3)
+    assert found.shape == (4, data)
     torch.testing.assert_close(found.double(), exact, rtol=1e-6, atol=1e-4)
     double = Bernoulli(logits.double(), len(shape)).log_prob(x.double())
     torch.testing.assert_close(double, exact, rtol=1e-12, atol=1e-12)

@@ -57,8 +57,8 @@ class Bernoulli(Distribution):
         return event_sum(self.log_prob_terms(value), self.event_ndim)
 
 
-#: Factors in [1/2, 1] multiplied before a logarithm is taken: 2^-64 is far above what float32 can hold.
-_MOST_FACTORS = 64
+#: Factors in [1/2, 1] multiplied before a logarithm is taken: 2^-112 is above the least that float32 holds exactly.
+_FACTORS = 112
 
 
 def _by_products(logits: Tensor, value: Tensor) -> bool:
@@ -71,16 +71,21 @@ def _bernoulli_by_products(logits: Tensor, value: Tensor, event_ndim: int) -> Te
 
     The last term is the logarithm of a product. It is taken of some factors at a time.
     """
+    if event_ndim == 0:
+        logits, value, event_ndim = logits.unsqueeze(-1), value.unsqueeze(-1), 1
+    logits, value = logits.flatten(-event_ndim), value.flatten(-event_ndim)
     size = logits.abs()
-    linear = event_sum((logits * (value - 0.5)).sub_(size, alpha=0.5), event_ndim)
-    # in place, so that what is worked on stays in the cache
-    factors = (size.flatten(-event_ndim) if event_ndim > 0 else size.unsqueeze(-1)).sigmoid_()
-    together = 1
-    while factors.shape[-1] % 2 == 0 and together < _MOST_FACTORS:
-        half = factors.shape[-1] // 2
-        factors = factors[..., :half].mul_(factors[..., half:])
-        together *= 2
-    return linear + factors.log().sum(-1)
+    centred = value - 0.5
+    one = centred.numel() == centred.shape[-1]  # many samples for one datum: a matrix times a vector, in one pass
+    linear = logits @ centred.flatten() if one else torch.linalg.vecdot(logits, centred)
+    linear.sub_(size.sum(-1), alpha=0.5)
+    factors = size.sigmoid_()  # in place, so that what is worked on stays in the cache
+    whole = factors.shape[-1] // _FACTORS * _FACTORS
+    if whole:
+        linear += factors[..., :whole].unflatten(-1, (-1, _FACTORS)).prod(-1).log_().sum(-1)
+    if whole < factors.shape[-1]:
+        linear += factors[..., whole:].prod(-1).log_()
+    return linear
 
 
 class ContinuousBernoulli(Bernoulli):

@@ -14,8 +14,8 @@ from vaelab.inference import infer_latents, score
 from vaelab.model import VAE
 from vaelab.types import Batch, numel
 
-#: Numbers in the output of a decoder that stay in the second-level cache: half a MiB of float32.
-_IN_CACHE = 2**17
+#: Numbers in the output of a decoder: a MiB of float32. Fewer fit a smaller cache, and cost more calls than that gains.
+_IN_CACHE = 2**18
 #: Data a pass below which a decoder's layers are no longer efficient.
 _LEAST_PASS = 16
 
