@@ -139,6 +139,11 @@ class Trace:
         return weight
 
 
+def sample_mean(values: Tensor) -> Tensor:
+    """The mean over the importance samples, `[K, ...]` to `[...]`; of one sample it is that sample, at no cost."""
+    return values.squeeze(0) if values.shape[0] == 1 else values.mean(0)
+
+
 def score(likelihood: Distribution, batch: Batch) -> Tensor:
     """log p(x | z) `[K, B]` of the observed pixels."""
     x = batch.x.unsqueeze(0)

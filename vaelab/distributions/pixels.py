@@ -47,14 +47,18 @@ class Bernoulli(Distribution):
         raise NotImplementedError("bits have no pathwise gradient; use sample()")
 
     def log_prob_terms(self, value: Tensor) -> Tensor:
-        if value.shape != self.logits.shape:
-            value = value.expand_as(self.logits)
-        return -F.binary_cross_entropy_with_logits(self.logits, value, reduction="none")
+        return -self._cross_entropies(value)
 
     def log_prob(self, value: Tensor) -> Tensor:
         if _by_products(self.logits, value):
             return _bernoulli_by_products(self.logits, value, self.event_ndim)
-        return event_sum(self.log_prob_terms(value), self.event_ndim)
+        # the sign is changed after the sum, which leaves out two passes over the pixels
+        return -event_sum(self._cross_entropies(value), self.event_ndim)
+
+    def _cross_entropies(self, value: Tensor) -> Tensor:
+        if value.shape != self.logits.shape:
+            value = value.expand_as(self.logits)
+        return F.binary_cross_entropy_with_logits(self.logits, value, reduction="none")
 
 
 #: Factors in [1/2, 1] multiplied before a logarithm is taken: 2^-112 is above the least that float32 holds exactly.

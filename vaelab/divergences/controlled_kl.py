@@ -9,7 +9,7 @@ from pydantic import NonNegativeFloat, PositiveFloat, model_validator
 from torch import Tensor
 
 from vaelab.divergences.base import Divergence, DivergenceConfig
-from vaelab.inference import Trace
+from vaelab.inference import Trace, sample_mean
 from vaelab.registry import DIVERGENCES, default
 from vaelab.schedules import NonNegativeScalar, schedule
 from vaelab.types import BuildContext, StepContext
@@ -62,7 +62,7 @@ class ControlledKL(Divergence[ControlledKLConfig]):
         self.register_buffer("sum", torch.zeros(()))
 
     def forward(self, trace: Trace, context: StepContext) -> Tensor:
-        return trace.total_rate().mean(0)
+        return sample_mean(trace.total_rate())
 
     def weight_of(self, value: Tensor, context: StepContext) -> Tensor:
         config = self.config

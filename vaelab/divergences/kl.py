@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vaelab.divergences.base import Divergence, DivergenceConfig
 from vaelab.errors import BuildError
-from vaelab.inference import Group, Trace
+from vaelab.inference import Group, Trace, sample_mean
 from vaelab.model import VAE
 from vaelab.registry import DIVERGENCES, default
 from vaelab.schedules import NonNegativeScalar, Scalar, schedule
@@ -51,7 +51,7 @@ class KL(Divergence[KLConfig]):
                 )
 
     def forward(self, trace: Trace, context: StepContext) -> Tensor:
-        return self._rate(trace).mean(0)
+        return sample_mean(self._rate(trace))
 
     def _rate(self, trace: Trace) -> Tensor:
         if self.config.estimator == "monte_carlo":

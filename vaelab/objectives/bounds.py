@@ -8,7 +8,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from vaelab.inference import Trace
+from vaelab.inference import Trace, sample_mean
 from vaelab.model import VAE
 from vaelab.objectives.base import MODEL
 
@@ -28,8 +28,8 @@ def miwae_bound(log_weight: Tensor, outer: int) -> Tensor:
 
 def terms(trace: Trace, loss: Tensor, log_weight: Tensor) -> dict[str, Tensor]:
     """What the objectives of this family log, each `[B]`."""
-    distortion = -trace.log_px.mean(0)
-    negative_elbo = -log_weight.mean(0)
+    distortion = -sample_mean(trace.log_px)
+    negative_elbo = -sample_mean(log_weight)
     return {
         "loss": loss,
         "negative_elbo": negative_elbo,

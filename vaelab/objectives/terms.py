@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from vaelab.divergences import Divergence, DivergenceConfig
 from vaelab.errors import NoDensityError
-from vaelab.inference import Trace
+from vaelab.inference import Trace, sample_mean
 from vaelab.objectives.base import MODEL, Loss, Objective, ObjectiveConfig
 from vaelab.registry import DIVERGENCES, ComponentConfig, default
 from vaelab.types import Batch, BuildContext, StepContext
@@ -52,7 +52,7 @@ class WithTerms(Objective[C]):
 
     def forward(self, model: VAE, batch: Batch, context: StepContext) -> dict[str, Loss]:
         trace = self.trace(model, batch)
-        distortion = -trace.log_px.mean(0)
+        distortion = -sample_mean(trace.log_px)
         total, terms = distortion, {"distortion": distortion}
         losses: dict[str, Loss] = {}
         for divergence in self.terms():
@@ -61,7 +61,9 @@ class WithTerms(Objective[C]):
             except NoDensityError as error:
                 raise NoDensityError(f"divergence '{divergence.name}': {error}") from error
             weight = divergence.weight_of(value, context)
-            total = total + weight * value
+            # most weights are 1 for good, where the product is work for nothing
+            one = isinstance(weight, float) and divergence.weight.constant and weight == 1.0
+            total = total + (value if one else weight * value)
             terms[divergence.name] = value
             if isinstance(weight, Tensor):
                 terms[f"{divergence.name}/weight"] = weight.expand_as(value)

@@ -47,7 +47,16 @@ class Optimiser(ABC, Generic[C]):
         if not self._lr.constant:
             for group in self.torch.param_groups:
                 group["lr"] = self._lr(context)
+        self.apply()
+
+    def apply(self) -> None:
+        """The torch optimiser's step on the gradients that there are."""
         self.torch.step()
+
+    def clear(self) -> None:
+        """Forget the gradients."""
+        for parameter in self.parameters:
+            parameter.grad = None
 
     @property
     def lr(self) -> float:

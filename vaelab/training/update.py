@@ -69,7 +69,7 @@ class Update:
         """
         self.guard.begin(self.sums)
         for optimiser in self.optimisers.values():
-            optimiser.torch.zero_grad()
+            optimiser.clear()
         for batch in micro_batches:
             self._accumulate(batch, context, len(micro_batches))
         trouble = self.guard.look(context.step, self.sums)
@@ -89,8 +89,9 @@ class Update:
             value = loss.value.sum() if self.objective.config.reduction == "sum" else loss.value.mean()
             if parts > 1:
                 value = value / parts
-            # players may share a graph, which the last one frees
-            torch.autograd.backward(value, inputs=self.parameters[player], retain_graph=player != last)
+            # one player's gradients need no choice of inputs; several may share a graph, which the last one frees
+            inputs = None if len(losses) == 1 else self.parameters[player]
+            torch.autograd.backward(value, inputs=inputs, retain_graph=player != last)
         self.sums.add(losses)
 
     def _autocast(self) -> Any:
