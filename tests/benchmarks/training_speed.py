@@ -2,7 +2,7 @@
 
     python tests/benchmarks/training_speed.py --batch 64 --threads 1 --json docs/benchmarks/training.json
 
-The model is 784-200-20-200-784 on binarised MNIST. vaelab's time holds metrics.jsonl, a tracker, progress and one
+The model is 784-200-20-200-784 on binarised MNIST. vaelab's time holds metrics.jsonl, progress and one
 checkpoint a pass. All are timed in turn, several times, and the least processor time of each counts: what else runs on
 the machine only adds to it. pythae is left out where it is not installed (`pip install pythae==0.1.2`).
 """
