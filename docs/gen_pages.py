@@ -13,6 +13,7 @@ from typing import Any
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS))
 
+from curves import curve  # noqa: E402
 from hooks import field_table, title  # noqa: E402
 from studies import studies_page  # noqa: E402
 from zoo import example_of, files, picture, zoo_page  # noqa: E402
@@ -21,6 +22,7 @@ from vaelab.catalogue import arguments, docstring, example  # noqa: E402
 from vaelab.evaluation.tables import written  # noqa: E402
 from vaelab.metrics import Value  # noqa: E402
 from vaelab.registry import FAMILIES, Entry, Registry  # noqa: E402
+from vaelab.schedules import Schedule  # noqa: E402
 
 #: What a family is, and where it stands in an experiment. A family that is not here has a page all the same.
 FAMILY = {
@@ -78,6 +80,8 @@ def component(entry: Entry, shown: str | None = None) -> str:
         field_table(arguments(entry.config)),
         f"```json\n{content}\n```",
     ]
+    if issubclass(entry.component, Schedule):
+        parts.append(curve(entry.component(entry.config())))
     if shown:
         link = f"[`{shown}`](../gallery.md#{shown})"
         parts += [

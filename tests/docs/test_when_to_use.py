@@ -23,6 +23,8 @@ TOLD = (
     "optimiser",
     "metric",
 )
+#: Families whose kinds cost next to nothing, or what their network does.
+FREE = ("schedule.", "optimiser.", "extractor.")
 ENTRIES = [
     pytest.param(entry, id=f"{family}.{entry.kind}")
     for family in TOLD
@@ -52,3 +54,8 @@ def test_a_metric_states_bias_cost_and_source(entry: Entry):
     assert re.search(r"(\*Bias\*|Bias):\s", text), "say whether the estimate is biased, and which way"
     assert re.search(r"(\*Cost\*|Cost):\s", text), "say what it costs"
     assert "$" in text, "give the formula"
+
+
+@pytest.mark.parametrize("entry", [param for param in ENTRIES if not param.id.startswith(FREE)])
+def test_a_component_states_its_cost(entry: Entry):
+    assert re.search(r"(\*Cost\*|Cost):\s\S.*?\.", docstring(entry), re.S), "say what it costs in time or parameters"

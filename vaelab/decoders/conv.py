@@ -40,6 +40,8 @@ class ConvDecoder(Decoder[ConvDecoderConfig]):
     A code that is a vector (or a sequence of them) is first spread over the coarsest map; a code that is a map enters
     at the level that has its resolution.
 
+    *Cost*: linear in the pixels, and K times that with K draws.
+
     Use it for images as the first choice: cheap, at any size. Transposed convolutions may leave a checkerboard, which
     `resnet` avoids.
     """

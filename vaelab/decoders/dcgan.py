@@ -40,6 +40,8 @@ class DCGANDecoder(Decoder[DCGANDecoderConfig]):
     Kernel 4, where the paper draws 5, and linear at its end: the likelihood says what the outputs are. With batch
     normalisation, p(x | z) of one datum depends on the others while training; evaluation uses running statistics.
 
+    *Cost*: linear in the pixels; the widest layers are the coarsest ones and hold most parameters.
+
     Use it to reproduce models of the GAN literature, or with `adversarial_data`; with batch normalisation a datum's
     likelihood depends on its batch in training.
     """

@@ -33,6 +33,8 @@ class MLPDecoderConfig(ComponentConfig):
 class MLPDecoder(Decoder[MLPDecoderConfig]):
     """Fully connected layers from the flattened code to the flattened parameters, whatever their shapes.
 
+    *Cost*: the last layer has the last width times the number of parameters of the data, once a draw.
+
     Use it for vectors and small images, and as a baseline; it knows nothing of neighbouring pixels, so its
     reconstructions of larger images are blurred and costly.
     """

@@ -38,6 +38,8 @@ class PerStepDecoder(Decoder[PerStepDecoderConfig]):
     The code is what the prior reads out: $z_t$ of a `markov_chain`, $[z_t, f]$ of `static_and_dynamic`, $[z_t, h_{t-1}]$ of
     a `vrnn`.
 
+    *Cost*: that of one small `mlp` at T steps, all at once.
+
     Use it for sequences with a latent a step, so that all that passes between steps goes through the prior; it cannot
     copy from one frame to the next by itself.
     """

@@ -65,6 +65,8 @@ class PixelCNN(Decoder[PixelCNNConfig]):
 
     A pass of training costs about as much as one of a convolutional decoder; a draw costs one small pass a pixel.
 
+    *Cost*: one pass of masked convolutions in training, and one a pixel for a draw.
+
     Use it for sharp samples and the best likelihoods of small images; it may explain the data without any latent (keep
     its reach small, or use free bits), and a sample takes one pass a pixel.
     """

@@ -42,6 +42,8 @@ class ResNetDecoder(Decoder[ResNetDecoderConfig]):
     Doubling by repetition and a convolution, which leaves no checkerboard (Odena et al. 2016). A code that is a map
     enters at the level of its resolution where there is one; every other code is brought to the coarsest map.
 
+    *Cost*: linear in the pixels and in the number of blocks, two convolutions each.
+
     Use it for images where `conv` stops improving with depth, and for hierarchies of maps; it costs several times as
     much a step.
     """

@@ -39,6 +39,8 @@ class SpatialBroadcast(Decoder[SpatialBroadcastConfig]):
     learned, which helps latents of position to come apart. The last layer is a 1x1 convolution to the parameters. All
     levels have the data's full resolution, so that it costs more than a decoder of the same width that goes up by steps.
 
+    *Cost*: all layers at full resolution, linear in the pixels.
+
     Use it to disentangle position from appearance; all its layers run at full resolution, which is slow, and fine
     texture is not its strength.
     """

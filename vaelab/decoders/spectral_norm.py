@@ -39,6 +39,8 @@ class SpectralNormDecoder(Decoder[SpectralNormConfig]):
     autoencoder RAE-SN (Ghosh et al. 2020, section 3). The last layer of the inner decoder is left alone by default, since with it
     the outputs could hardly leave the neighbourhood of 0.
 
+    *Cost*: that of the decoder inside and one power iteration a layer in training.
+
     Use it to keep a deterministic autoencoder's decoder smooth, so that a density fitted to its latents gives usable
     samples; it limits sharpness, and a VAE's noise already smooths.
     """

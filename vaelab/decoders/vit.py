@@ -39,6 +39,8 @@ class ViT(Decoder[ViTConfig]):
     one another in the blocks of Dosovitskiy et al. (2021, equations 2 to 4), and one linear layer for all of them turns each
     into the parameters of its patch (as the decoder of He et al. 2022, which predicts pixels).
 
+    *Cost*: attention is quadratic in the number of patches.
+
     Use it for large images and much data, with the encoder `vit`; on small images it learns more slowly than `conv`,
     and the borders of its patches may show early in training.
     """

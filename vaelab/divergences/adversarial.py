@@ -54,6 +54,8 @@ class AdversarialLatent(Divergence[AdversarialLatentConfig]):
     $\log\frac{1 - D(z)}{D(z)}$, which at the optimum of D is $\log q(z) - \log p(z)$ (Mescheder et al. 2017). In place of
     the term `kl`.
 
+    *Cost*: a small discriminator of latents and its own update.
+
     Use it for priors or posteriors without a density, as it needs draws alone; the discriminator has to keep up, and an
     `mmd` is easier to train in few dimensions.
     """
@@ -95,6 +97,8 @@ class AdversarialData(Divergence[AdversarialDataConfig]):
     The adversarial term of the VAE-GAN (Larsen et al. 2016). It departs from the paper in that the reconstruction error
     stays that of the likelihood and is not taken in the discriminator's features, in that the encoder receives the
     adversary's gradient too, and in that draws of the prior are not judged.
+
+    *Cost*: passes of the discriminator over data and reconstructions, and an update of its own a step.
 
     Use it for sharper reconstructions, judged by eye; it trades likelihood for looks, brings the instability of a GAN,
     and leaves samples from the prior as they are.

@@ -57,6 +57,8 @@ class AdversarialTC(Divergence[AdversarialTCConfig]):
     made by permuting each component over the batch; its optimum makes the term the total correlation. All latent groups
     are taken together, K = 1 sample of each.
 
+    *Cost*: a small discriminator of latents and its own update.
+
     Use it for disentangled factors with less loss of reconstruction than a larger KL weight; the density-ratio estimate
     is biased while the discriminator lags, and no term finds factors without luck in data and seed (Locatello et al.
     2019).

@@ -45,6 +45,8 @@ class BetaTC(Divergence[BetaTCConfig]):
 
     For models with one latent group whose posterior is a product over its components.
 
+    *Cost*: the log-densities of all B draws under all B posteriors, B x B x d.
+
     Use it as `adversarial_tc` without a discriminator; the minibatch estimate is biased, the more the smaller the
     batch, and results vary strongly with the seed.
     """

@@ -26,6 +26,8 @@ class Commitment(Divergence[CommitmentConfig]):
 
     van den Oord et al. (2017, equation 3); the posterior defines the penalty and its beta.
 
+    *Cost*: none; the codes' sampling has computed it.
+
     Use it with every posterior that quantises, where without it the encoder's outputs drift from the codes; it has no
     effect on others.
     """

@@ -51,6 +51,8 @@ class ControlledKL(Divergence[ControlledKLConfig]):
     cut to its range; the sum stands still while the weight is at an end that the error would push beyond. The weight is
     logged, is a constant to the gradient, and its sum is part of the checkpoint. `weight` multiplies it.
 
+    *Cost*: none beyond the rate.
+
     Use it to reach a wanted rate, with the weight found during training; the target has to be chosen, and gains too
     high make the rate swing about it.
     """

@@ -39,6 +39,8 @@ class DIP(Divergence[DIPConfig]):
     $C = \mathbb{E}_x \operatorname{diag}\sigma^2(x) + \mathrm{Cov}_x(\mu(x))$. Estimated from the minibatch, with the
     biased covariance (divided by B), and the same for each datum. Beside the term `kl`.
 
+    *Cost*: a covariance of d x d over the minibatch.
+
     Use it to decorrelate latents at little cost; it sees covariances alone, so that dependent but uncorrelated latents
     pass, and its weights have to be searched for.
     """

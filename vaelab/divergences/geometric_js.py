@@ -39,6 +39,8 @@ class GeometricJS(Divergence[GeometricJSConfig]):
     $(1-\alpha)\,\mathrm{KL}(G \,\|\, q) + \alpha\,\mathrm{KL}(G \,\|\, p)$. A symmetric, bounded-below
     stand-in for the KL; the loss is then no bound on the likelihood. Diagonal normal posterior and prior, every latent group.
 
+    *Cost*: two KLs in closed form.
+
     Use it where the KL's asymmetry harms, as a softer penalty of posteriors far from the prior; with it the objective
     is no bound on log p(x), and alpha is one more number to choose.
     """

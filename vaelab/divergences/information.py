@@ -58,6 +58,8 @@ class MutualInformation(_OfAggregate[MutualInformationConfig]):
     data no estimate exceeds $\log N$ (`weighted`, which is biased: $\log BN$ with a batch of B); `stratified` is unbiased for
     $q(z)$, not for its logarithm.
 
+    *Cost*: the log-densities of all B draws under all B posteriors, B x B x d.
+
     Use it with a negative weight beside `kl` against posterior collapse, or with a positive one to limit what latents
     tell of their datum; the loss is then no bound on the likelihood.
     """
@@ -74,6 +76,8 @@ class MarginalKL(_OfAggregate[MarginalKLConfig]):
     The second half of the rate (Hoffman & Johnson 2016). In place of `kl` it leaves information free and only asks that samples of
     the prior be where data are; InfoVAE with the KL as its divergence (Zhao et al. 2019). Estimated from the minibatch
     as in `mutual_information`; with `mutual_information` at the same weight it adds up to the Monte Carlo rate exactly.
+
+    *Cost*: the log-densities of all B draws under all B posteriors, B x B x d.
 
     Use it when latents should keep information about their datum while prior samples stay good; it is estimated from a
     minibatch, which is biased, and it gives up the bound.

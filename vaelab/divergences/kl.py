@@ -35,6 +35,8 @@ class KL(Divergence[KLConfig]):
     2017), with a schedule the warm-up of Sønderby et al. (2016). Sticking the landing (Roeder et al. 2017) leaves out a
     term of expectation zero, so that at the exact posterior the gradient has no noise.
 
+    *Cost*: next to none in closed form; by Monte Carlo two log-densities a draw.
+
     Use it as the first choice: with weight 1 the objective is the bound. Larger weights disentangle at the cost of
     detail, smaller ones reconstruct at the cost of samples.
     """
@@ -88,6 +90,8 @@ class Capacity(Divergence[CapacityConfig]):
 
     With one term for the continuous and one for the discrete group it is JointVAE's objective (Dupont 2018, equation 7).
 
+    *Cost*: none beyond the rate.
+
     Use it to set the rate directly instead of searching for a weight of the KL; the final capacity has to be chosen,
     and a strong weight makes the loss jagged around it.
     """
@@ -123,6 +127,8 @@ class FreeBits(Divergence[FreeBitsConfig]):
     r"""A rate that below $\lambda$ nats costs the same, $\sum_i \max(\lambda, \mathbb{E}_x \mathrm{KL}_i)$.
 
     Kingma et al. (2016, equation 15), with one subset a latent group; the mean is over the minibatch.
+
+    *Cost*: none beyond the rate.
 
     Use it against collapse in hierarchies and with strong decoders; below the floor the KL has no gradient, so rates
     tend to stop right at it, and the loss is then no bound.

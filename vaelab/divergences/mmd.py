@@ -38,6 +38,8 @@ class MMD(Divergence[MMDConfig]):
     be negative; the same for each datum. Alone it makes a WAE-MMD (Tolstikhin et al. 2018, whose kernel and scales are
     the defaults), beside `kl` an InfoVAE (Zhao et al. 2019).
 
+    *Cost*: the kernel of all pairs of B draws and B of the prior, B x B x d three times.
+
     Use it for Wasserstein and Info-VAEs in few dimensions, with large batches; in high dimension the kernel sees
     little, and its weight has to be found.
     """

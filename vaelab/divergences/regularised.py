@@ -26,6 +26,8 @@ class LatentL2Config(DivergenceConfig):
 class LatentL2(Divergence[LatentL2Config]):
     r"""$\frac12\lVert z\rVert^2$, the first penalty of the regularised autoencoder (Ghosh et al. 2020, equation 10).
 
+    *Cost*: none.
+
     Use it with the posterior `dirac` to keep latents bounded; it does not match them to the prior, so sample with a
     fitted density such as the sampler `gmm`.
     """
@@ -46,6 +48,8 @@ class DecoderGradient(Divergence[DecoderGradientConfig]):
 
     The Frobenius norm is estimated without bias by one random direction v, $\lVert J^\top v\rVert^2$ with
     $v \sim \mathcal{N}(0, I)$ (Hutchinson 1990). Gradients with respect to the first latent group.
+
+    *Cost*: a gradient of the gradient, about another pass of the decoder both ways.
 
     Use it with a deterministic posterior, for a decoder smooth enough to sample from; it differentiates twice through
     the decoder, about doubling a step's cost.

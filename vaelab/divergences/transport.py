@@ -32,6 +32,8 @@ class SlicedWasserstein(Divergence[SlicedWassersteinConfig]):
     In one dimension the optimal plan sorts both samples. Estimated from the batch's z and as many draws of the prior,
     which makes it positive even where both are equal in distribution; the same for each datum.
 
+    *Cost*: a projection and a sort of B numbers for each direction, B log B.
+
     Use it as the cheapest match of draws to the prior; random directions see less of a difference the higher the
     dimension is, so take more of them.
     """
@@ -66,6 +68,8 @@ class Sinkhorn(Divergence[SinkhornConfig]):
     With the cost $\frac12 d^2$ and regularisation $\varepsilon = \text{blur}^2$ (Feydy et al. 2019, equation 3; the
     Sinkhorn autoencoder of Patrini et al. 2019). Between a Wasserstein distance (small blur) and an MMD (large blur);
     zero where both samples are equal. From the batch's z and as many draws of the prior; the same for each datum.
+
+    *Cost*: three matrices of B x B, and some dozens of iterations over each.
 
     Use it to match draws to the prior with geometry in view, at moderate dimension; a step costs batch size squared
     times the iterations, and blur decides between bias and speed.

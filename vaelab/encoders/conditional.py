@@ -34,6 +34,8 @@ class ConditionalEncoder(Encoder[ConditionalConfig]):
     posterior make x and y interact. It needs data with a condition; where a pass gives none, all labels
     count as equally likely and y is 1/C throughout, and a condition of real numbers is 0.
 
+    *Cost*: that of the encoder inside; the condition is appended to its features.
+
     Use it where the label or another condition is known both in training and when new data are drawn; where labels are
     few, the objective `semi_supervised` needs less.
     """

@@ -49,6 +49,8 @@ class CorruptedEncoder(Encoder[CorruptedConfig]):
     the objective is still a bound on $\log p(x)$. Noise is drawn anew at each pass; `patches` hides squares as masked
     autoencoders do (He et al. 2022).
 
+    *Cost*: that of the encoder inside; noise is drawn in training alone.
+
     Use it for features that withstand noise or hidden patches; as a means to a better likelihood of clean data the gain
     is small, and too much noise widens the gap of the bound.
     """

@@ -38,6 +38,8 @@ class DCGANEncoder(Encoder[DCGANEncoderConfig]):
 
     Kernel 4, where the paper draws 5. Yields the flattened last map. In training a datum's features depend on its batch.
 
+    *Cost*: linear in the pixels, as `conv`; the widest layers hold most parameters.
+
     Use it to reproduce models of the GAN literature; batch normalisation makes the loss of a datum depend on its batch,
     which `resnet` avoids.
     """

@@ -37,6 +37,8 @@ class GRUEncoder(Encoder[GRUEncoderConfig]):
     Latent groups before the steps, of a prior such as `static_and_dynamic`, receive the last states, which have seen the
     whole sequence.
 
+    *Cost*: T steps one after another, each quadratic in the width, and twice that in both directions.
+
     Use it for sequences whose posterior should see the data to come, or with the direction `both` the past as well; time
     steps are computed one after another, so long sequences are slow.
     """

@@ -38,6 +38,8 @@ class PerStepEncoder(Encoder[PerStepEncoderConfig]):
     VRNN of Chung et al. (2015, equation 9), whose past is in the prior's state. Latent groups before the steps, of a prior
     such as `static_and_dynamic`, receive the mean of the steps' features.
 
+    *Cost*: that of one small `mlp` at T steps, all at once.
+
     Use it where each step's posterior may see no other step, as in filtering and in the VRNN; with a prior that keeps
     no past it throws away what other steps say.
     """

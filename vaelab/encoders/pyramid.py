@@ -43,6 +43,8 @@ class Pyramid(Encoder[PyramidConfig]):
     where the group is a map, vectors where it is a vector. Yields one feature a group, the top group's first; with
     `shared`, groups of one resolution receive the same.
 
+    *Cost*: linear in the pixels; one pass yields the features of all groups.
+
     Use it with the prior `top_down`, for hierarchies of two latent groups or of dozens; for one group it is a `conv`
     with more keys.
     """

@@ -41,6 +41,8 @@ class ResNetEncoder(Encoder[ResNetEncoderConfig]):
 
     There is no normalisation: each block starts as the identity (Zhang et al. 2019). Yields one vector, or one map.
 
+    *Cost*: linear in the pixels and in the number of blocks, two convolutions each.
+
     Use it for images where `conv` stops improving with depth; it costs several times as much a step, and on small grey
     images gains little.
     """

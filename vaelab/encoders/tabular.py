@@ -41,6 +41,8 @@ class TabularEncoder(Encoder[TabularConfig]):
     The means and standard deviations are running ones, kept with the weights; no statistics need be known beforehand.
     The likelihood `mixed_columns` is its counterpart.
 
+    *Cost*: one look-up a categorical column and a small MLP.
+
     Use it for tables with categorical columns, with the likelihood `mixed_columns`; for real columns alone an `mlp` on
     standardised data does the same.
     """

@@ -65,6 +65,8 @@ class TemporalConv(Encoder[TemporalConvConfig]):
     where it looks `backward`. Unlike the encoder `gru` all steps are computed at once. Latent groups before the
     steps, of a prior such as `static_and_dynamic`, receive the mean of the steps' features.
 
+    *Cost*: linear in T, and all steps at once, unlike `gru`.
+
     Use it for long sequences, as all steps are computed at once; it sees no further than its reach, where a `gru` has
     no such limit.
     """

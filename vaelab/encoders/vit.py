@@ -39,6 +39,8 @@ class ViT(Encoder[ViTConfig]):
 
     Pre-normalised blocks with GELUs and no dropout; a layer normalisation at the end.
 
+    *Cost*: attention is quadratic in the number of patches, all else is linear in it.
+
     Use it for large images and much data, where relations between distant patches count; on small data sets such as
     MNIST a `conv` of the same cost usually learns faster.
     """

@@ -33,6 +33,8 @@ class WithMaskEncoder(Encoder[WithMaskConfig]):
     So a zero that was seen differs from one that stands for what was not (Ma et al. 2019, EDDI; Collier et al. 2020). The
     inner encoder sees images of twice the channels, or vectors of twice the length. Without a mask all is observed.
 
+    *Cost*: that of the encoder inside, with twice the numbers at its input.
+
     Use it where pixels or columns are missing and a zero is a possible value; it cannot help where what is missing
     depends on the hidden values themselves.
     """

@@ -27,6 +27,8 @@ class BernoulliConfig(ComponentConfig):
 class BernoulliLikelihood(Likelihood[BernoulliConfig]):
     r"""Independent bits, $\log p(x \mid z) = \sum_d x_d \log \pi_d + (1 - x_d)\log(1 - \pi_d)$.
 
+    *Cost*: one parameter a number of the data.
+
     Use it for data that are 0 or 1; on grey levels it is a cross-entropy and no density, so that its values compare
     with nothing and `continuous_bernoulli` should take its place.
     """
@@ -58,6 +60,8 @@ class ContinuousBernoulliConfig(ComponentConfig):
 @LIKELIHOODS.register(ContinuousBernoulliConfig)
 class ContinuousBernoulliLikelihood(Likelihood[ContinuousBernoulliConfig]):
     r"""A density on [0, 1] proportional to $\pi^x (1-\pi)^{1-x}$ (Loaiza-Ganem & Cunningham 2019).
+
+    *Cost*: one parameter a number.
 
     Use it for grey levels in [0, 1] where `bernoulli` was meant; densities of data near 0 and 1 are high, and a mode
     inside (0, 1) with its own width is beyond it.

@@ -33,6 +33,8 @@ class BetaLikelihood(Likelihood[BetaConfig]):
     The data are moved into (0, 1) by half a level (Smithson & Verkuilen 2006), and the density accounts for
     it, so that its nats are those of the data as they are.
 
+    *Cost*: two parameters a number, and logarithms of gamma functions.
+
     Use it for grey levels with much mass near 0 and 1; its density is unbounded there, so that negative values in nats
     are no sign of good pictures.
     """

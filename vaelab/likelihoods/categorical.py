@@ -34,6 +34,8 @@ class CategoricalLikelihood(Likelihood[CategoricalConfig]):
     The pixels of PixelRNN (van den Oord et al. 2016). Probabilities and not densities: its nats divided
     by $D\log 2$ are the bits per dimension that are reported for images. The decoder yields L numbers a pixel.
 
+    *Cost*: L parameters a number: with 256 levels the last layer is 256 times as wide.
+
     Use it for a few grey levels whose distribution has several modes; it forgets that level 7 lies between 6 and 8, and
     takes L outputs a pixel.
     """

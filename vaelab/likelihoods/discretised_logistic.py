@@ -45,6 +45,8 @@ class DiscretisedLogisticLikelihood(Likelihood[DiscretisedLogisticConfig]):
     with $\Delta = \frac1{L-1}$ and open bins at both ends (Kingma et al. 2016; Salimans et al. 2017,
     equation 2). Probabilities in nats. The decoder's outputs are in the unit of data on [-1, 1], as in the paper.
 
+    *Cost*: two parameters a number.
+
     Use it for 8-bit images when bits per dimension are to be reported; with several modes a pixel take
     `discretised_logistic_mixture`.
     """
@@ -82,6 +84,8 @@ class DiscretisedLogisticMixture(Likelihood[DiscretisedLogisticMixtureConfig]):
     The channels of a pixel share the choice of the component, and the mean of each channel is linear in the channels
     before it, with coefficients in [-1, 1] from the decoder (Salimans et al. 2017, equations 1 to 3). The decoder yields
     $M(1 + 2C + C(C-1)/2)$ numbers a pixel: 3M for grey images and 10M for colour. Probabilities in nats.
+
+    *Cost*: 10M parameters a pixel of three colours, and M log-densities.
 
     Use it for colour images at 8 bits and for bits per dimension, best behind an autoregressive or deep hierarchical
     decoder; it costs 10M outputs a pixel, and its mean is a poor picture when modes differ.

@@ -33,6 +33,8 @@ class LaplaceLikelihood(Likelihood[LaplaceConfig]):
 
     With b fixed at 1 it is the L1 reconstruction loss plus a constant.
 
+    *Cost*: one parameter a number.
+
     Use it for real data with some outliers, or for an absolute error with a meaning in nats; the density has a kink at
     the mean, and samples with noise look rough.
     """

@@ -27,6 +27,8 @@ class LogCoshLikelihood(Likelihood[LogCoshConfig]):
 
     The constant makes it a density in nats; it does not depend on z, so the training is that of the paper.
 
+    *Cost*: one parameter a number.
+
     Use it for errors that count squared when small and absolutely when large; its sharpness a has to be chosen as the
     variance of a normal has.
     """

@@ -35,6 +35,8 @@ class MixedColumnsLikelihood(Likelihood[MixedColumnsConfig]):
     The real columns should be of the order of one, for the decoder starts there. The encoder `tabular` is its
     counterpart. Categorical columns hold 0, 1, ..., levels - 1.
 
+    *Cost*: one parameter a real column, and one a class of the others.
+
     Use it for tables whose columns are of different kinds; columns count by their nats, so that many categorical ones
     can drown a few real ones.
     """

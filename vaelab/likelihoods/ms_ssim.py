@@ -38,6 +38,8 @@ class MSSSIMLikelihood(Likelihood[MSSSIMConfig]):
     logarithm of a density in x, so that a negative ELBO or an importance-weighted NLL made of it compares with
     nothing but itself; reconstruction errors and samples do. The pictures are a sigmoid of the decoder's output.
 
+    *Cost*: some blurs of both pictures at each scale, for each of the K draws.
+
     Use it when structure counts for more than exact grey levels, judged by eye; it yields no likelihood, and small
     pictures allow few scales.
     """

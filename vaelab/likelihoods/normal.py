@@ -36,6 +36,8 @@ class NormalLikelihood(Likelihood[NormalConfig]):
     `optimal` is the sigma-VAE of Rybkin et al. (2021, section 3.2): while training, sigma^2 is the mean squared error
     of the batch. To stay a density it must not look at the datum that is scored, so evaluation uses the running mean.
 
+    *Cost*: one parameter a number, two with a sigma per pixel.
+
     Use it for real data, with `optimal` or a learned sigma as the first choice, since a fixed sigma is a weight of the
     KL in disguise; it gives blurred means where the latent leaves detail open.
     """

@@ -50,6 +50,9 @@ class PerceptualLikelihood(Likelihood[PerceptualConfig]):
     perception. It is not the logarithm of a density in x, so that a negative ELBO or an importance-weighted NLL made of
     it compares with nothing but itself. The pictures are a sigmoid of the decoder's output.
 
+    *Cost*: two passes of a fixed network, of the datum and of its reconstruction, and a gradient through the
+    latter.
+
     Use it for natural images with the weights of a trained network, when looks count for more than likelihood; with the
     random network it is a reconstruction error with texture, not perception.
     """

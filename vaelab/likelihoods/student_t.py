@@ -44,6 +44,8 @@ class StudentTLikelihood(Likelihood[StudentTConfig]):
     The variational autoencoder with this likelihood is that of Takahashi et al. (2018), who predict the scale and the
     degrees of freedom from z; here the degrees of freedom are one number, fixed or learned as $1 + e^\eta$.
 
+    *Cost*: one parameter a number.
+
     Use it for real data with outliers, which it lets go where `normal` would widen for them; with learned degrees of
     freedom clean data bring it back to the normal.
     """

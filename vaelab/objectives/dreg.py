@@ -34,6 +34,8 @@ class Dreg(Objective[DregConfig]):
     weights $\tilde w$ (Tucker et al. 2019, equation 8): unbiased, without the score term, and with a signal that does not vanish as K
     grows. The generative model's gradient is that of `iwae`. For models with one latent group.
 
+    *Cost*: K passes of the decoder and one of the encoder, as `iwae`.
+
     Use it in place of `iwae` for a continuous latent when K is large, as it keeps the encoder's signal; it needs
     reparametrised draws.
     """

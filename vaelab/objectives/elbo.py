@@ -20,6 +20,8 @@ class Elbo(WithTerms[ElboConfig]):
 
     With the one term `kl` of weight 1 it is the negative ELBO. A divergence with an adversary adds a player.
 
+    *Cost*: one pass of encoder and decoder a sample, and its terms.
+
     Use it as the first choice, and for every model whose loss is a sum of terms; with a poor posterior the bound is
     loose, which `iwae` tightens without changing the model.
     """

@@ -32,6 +32,8 @@ class Iwae(Objective[IwaeConfig]):
     Burda et al. (2016, equation 8), with the plain reparametrised gradient. With K = 1 it is the negative ELBO whose KL
     is estimated by Monte Carlo. The bound is no sum of terms, so it takes no divergences.
 
+    *Cost*: K passes of the decoder and one of the encoder; memory grows alike.
+
     Use it for a tighter bound, and so a better generative model, at K times the decoder's cost; the encoder's gradient
     loses its signal as K grows, for which `dreg` and `piwae` were made.
     """
@@ -61,6 +63,8 @@ class Miwae(Objective[MiwaeConfig]):
 
     The encoder's gradient has a better signal-to-noise ratio than that of IWAE with M K samples, whose bound is tighter.
 
+    *Cost*: M K passes of the decoder and one of the encoder.
+
     Use it when the encoder itself is wanted, at the cost of M K samples; its bound is looser than that of `iwae` with
     as many.
     """
@@ -87,6 +91,8 @@ class CiwaeConfig(ObjectiveConfig):
 @OBJECTIVES.register(CiwaeConfig)
 class Ciwae(Objective[CiwaeConfig]):
     r"""$-\beta\,\mathrm{ELBO} - (1-\beta)\,\mathrm{IWAE}_K$ (Rainforth et al. 2018, equation 9).
+
+    *Cost*: K passes of the decoder and one of the encoder.
 
     Use it to try the way from the ELBO to the tighter bound by one number; which beta serves best is a matter of trial,
     and the cost is that of `iwae`.
@@ -117,6 +123,8 @@ class Piwae(Objective[PiwaeConfig]):
 
     Rainforth et al. (2018, section 5): each of the two players gets the bound that serves it better. The second
     player, `inference`, uses the training's optimiser too.
+
+    *Cost*: M K passes of the decoder, and two gradients a step.
 
     Use it when both a good model and a good encoder are wanted from the same M K samples; it takes two gradients a
     step.

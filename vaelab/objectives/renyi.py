@@ -34,6 +34,8 @@ class Renyi(Objective[RenyiConfig]):
     Non-increasing in alpha: for alpha > 0 a lower bound of $\log p(x)$ in expectation as K grows, for alpha < 0 an upper
     one.
 
+    *Cost*: K passes of the decoder and one of the encoder.
+
     Use it to choose between mass-covering posteriors (alpha below 0) and mode-seeking ones (above 1); estimates from
     few samples are biased, and far from alpha 1 gradients are noisy.
     """

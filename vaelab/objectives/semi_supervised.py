@@ -42,6 +42,8 @@ class SemiSupervised(Objective[SemiSupervisedConfig]):
     see it (`"chained": true` of the prior `product`). It needs the data set `few_labels`. Their $\alpha = 0.1 N$ of a sum over N data
     is a weight of 0.1 here, and their w is the share of labelled data.
 
+    *Cost*: a pass of posterior and decoder for every class, an unlabelled datum.
+
     Use it when few data have labels and classes are well separated; each unlabelled datum costs a pass for every class,
     and without the classification weight q(y | x) learns slowly.
     """

@@ -40,6 +40,8 @@ class Tvo(Objective[TvoConfig]):
     $\pi_\beta \propto q^{1-\beta}p^\beta$, a lower bound since the integrand rises. The gradient is their covariance
     estimator (equation 10), for which the draws are constants, so that discrete latents are allowed too.
 
+    *Cost*: S passes of the decoder and one of the encoder; the partition costs nothing.
+
     Use it for discrete latents, or where reparametrisation is biased; the placement of the partition matters, and with
     continuous latents `iwae` or `dreg` have less noise.
     """

@@ -40,6 +40,9 @@ class WakeSleep(Objective[WakeSleepConfig]):
     Draws are constants, so discrete latents are allowed too. The second player, `inference`, uses the training's
     optimiser.
 
+    *Cost*: K passes of the decoder, two gradients, and with sleep a draw of the model and a pass of the encoder
+    over it.
+
     Use it for discrete latents without relaxations, and for large K, which helps its encoder where it hurts that of
     `iwae`; draws are constants, so with few samples its gradients are noisy.
     """

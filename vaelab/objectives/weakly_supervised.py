@@ -44,6 +44,8 @@ class WeaklySupervised(WithTerms[WeaklySupervisedConfig]):
     latents is ML-VAE's split into content and style. The loss of a pair is the mean of its two. It needs the data set `pairs` or
     another with pairs, and diagonal normal posteriors.
 
+    *Cost*: two passes of encoder and decoder, one for each datum of a pair.
+
     Use it when pairs that share some factors can be had, which makes disentanglement possible without labels of the
     factors; pairs that share nothing, or all, teach it nothing.
     """

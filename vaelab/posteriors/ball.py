@@ -81,6 +81,8 @@ class WrappedNormalPosterior(_BallPosterior[WrappedNormalConfig]):
     $\mu$ is the image of a head's output, held to lengths below $6/\sqrt c$, under the exponential map at the origin; the
     scales are one a component. The curvature is the prior's, and the KL is estimated at the sample.
 
+    *Cost*: two outputs a latent number, and hyperbolic functions a draw.
+
     Use it for data with a hierarchy, in few dimensions; for data without one a flat latent of the same size does as
     well, with a closed KL.
     """
@@ -99,6 +101,8 @@ class RiemannianNormalPosterior(_BallPosterior[RiemannianNormalConfig]):
     r"""$q(z \mid x) \propto e^{-d(\mu(x), z)^2 / 2\sigma(x)^2}$ on the Poincare ball (Mathieu et al. 2019).
 
     As the wrapped normal, with one scale a datum and the distance of the ball in place of a tangent space's.
+
+    *Cost*: d + 1 outputs; the radius of a draw is by rejection.
 
     Use it for trees and other hierarchies in few dimensions, as the normal that is natural to the ball's distance; its
     draws are by rejection, so `wrapped_normal` is faster and rarely worse.

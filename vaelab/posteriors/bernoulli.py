@@ -26,6 +26,8 @@ class BernoulliPosterior(RelaxedPosterior[BernoulliConfig]):
     of the bits themselves; in evaluation z is made of bits. See the posterior `categorical` for what follows from that,
     and `RelaxedBits` for the bias of the gradient.
 
+    *Cost*: one output a bit.
+
     Use it for binary features or hash codes; its gradient is biased at every temperature above 0, and many bits are
     needed to hold what a few real numbers hold.
     """

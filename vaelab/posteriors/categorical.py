@@ -27,6 +27,8 @@ class CategoricalPosterior(RelaxedPosterior[CategoricalConfig]):
     the true ELBO of the discrete model. See `RelaxedOneHot` for the bias of the gradient. Objectives that need
     log q(z) of a draw score a relaxed one by the linear extension of the log-probability.
 
+    *Cost*: as many outputs as classes, a variable.
+
     Use it for classes and other discrete factors, best with few categories; the relaxed gradient is biased when the
     temperature is high and noisy when it is low.
     """

@@ -25,6 +25,8 @@ class DiracPosterior(Posterior[DiracConfig]):
     It has no density, so a term with a KL is refused; use the objective `elbo` with `"divergences": []` or with terms that
     need samples alone.
 
+    *Cost*: one output a latent number.
+
     Use it for autoencoders whose latents are regularised by something else than a KL; it gives no likelihood, and
     without such a term samples from the prior mean nothing.
     """  # noqa: E501  a summary is one paragraph

@@ -47,6 +47,8 @@ class FSQPosterior(CodesPosterior[FSQConfig]):
     straight-through gradient, and projected back to the code's length. There is no code book, no penalty and no code
     that dies; the codes are the $\prod_j L_j$ points of the grid.
 
+    *Cost*: one output a number, and no table of codes.
+
     Use it for discrete codes without a code book to keep alive; with few levels it holds less than a learned book of
     the same size, and the grid is fixed beforehand.
     """

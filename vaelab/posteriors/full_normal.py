@@ -28,6 +28,8 @@ class FullNormalPosterior(Posterior[FullNormalConfig]):
     Kingma & Welling (2019, section 2.5.1): the diagonal of $L$ is the exponential of a head's output and the rest of the
     lower triangle is one as it is. A latent of D numbers takes $D(D+3)/2$ parameters.
 
+    *Cost*: d(d + 3)/2 outputs for d latent numbers, and a triangular product a draw.
+
     Use it for up to some dozens of latents that are correlated given a datum; the number of parameters grows with the
     square of the dimension, so beyond that take `low_rank_normal` or `flow`.
     """
@@ -61,6 +63,8 @@ class LowRankNormalPosterior(Posterior[LowRankNormalConfig]):
 
     After the rank-one form of Rezende et al. (2014, section 4.3), which is of the precision. A latent of D numbers takes
     $D(R+2)$ parameters.
+
+    *Cost*: r + 2 outputs a latent number for rank r, and a determinant of r x r a datum.
 
     Use it for many latents with a few directions of correlation; its rank has to be chosen, and rank 0 would be
     `diagonal_normal`.

@@ -29,6 +29,8 @@ class HamiltonianPosterior(DynamicsPosterior[HamiltonianConfig]):
     rate is estimated at the draw, with the momentum accounted for; see `vaelab.distributions.HamiltonianNormal`. For one
     latent group.
 
+    *Cost*: a pass and a gradient of the decoder a leapfrog step.
+
     Use it to tighten the bound with the model's own gradient; each leapfrog step costs a pass and a gradient of the
     decoder, in training and in evaluation.
     """

@@ -25,6 +25,8 @@ class LaplacePosterior(Posterior[LaplaceConfig]):
     Heavier tails than the normal's, from the location-scale families of Kingma & Welling (2014, section 2.4). The head's
     second output is $\log b$.
 
+    *Cost*: two outputs a latent number.
+
     Use it where single latents should be allowed far from the mean; with a normal prior the bound is seldom better than
     that of `diagonal_normal`.
     """

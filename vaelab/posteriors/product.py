@@ -35,6 +35,8 @@ class ProductPosterior(Posterior[Any]):
     With a normal and a categorical part it is JointVAE's (Dupont 2018, section 3.2). It goes with the prior `product`,
     and with a hierarchy whose groups want different families.
 
+    *Cost*: the sum of its parts.
+
     Use it where latent groups are of different kinds, such as one class and some real numbers; the discrete part is
     easily ignored unless a capacity or labels call for it.
     """

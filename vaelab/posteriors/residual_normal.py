@@ -29,6 +29,8 @@ class ResidualNormalPosterior(Posterior[ResidualNormalConfig]):
     paper the shift is absolute. The head starts small: q begins near p, and the rate near zero. $\log\Delta\sigma$ is held in
     (-5, 5).
 
+    *Cost*: two outputs a latent number, as `diagonal_normal`.
+
     Use it in deep hierarchies, where it starts at a rate near zero and trains more stably than an absolute posterior;
     for one group before a fixed prior it is `diagonal_normal` again.
     """

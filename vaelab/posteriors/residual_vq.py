@@ -49,6 +49,8 @@ class ResidualVQPosterior(CodesPosterior[ResidualVQConfig]):
     codes the penalty is $\beta \sum_q \lVert z_e - \mathrm{sg}[\hat z_q] \rVert^2$ (Lee et al. 2022, equation 7), summed
     over the datum, in nats. To the prior a position has one code out of $C^Q$, with index $\sum_q k_q C^{q-1}$.
 
+    *Cost*: the distances of `vq` once a book, one book after another.
+
     Use it where one code book would have to be too large: Q books of C codes make C^Q; codes of later books are used
     unevenly, so watch `latent_usage`.
     """

@@ -65,6 +65,8 @@ class RiemannianHamiltonianPosterior(DynamicsPosterior[RiemannianHamiltonianConf
     `vaelab.distributions.RiemannianHamiltonianNormal` for the limits. They hold for $\lambda_{\max}(G^{-1})$, which is up to
     $N \max_i\lVert L_i\rVert^2 + \lambda$ where many centroids are near.
 
+    *Cost*: that of `hamiltonian`, and the metric with its determinant at each step, cubic in the number of latents.
+
     Use it for small data sets, and together with the sampler `manifold` for augmentation; it is the most expensive
     posterior here, and too large a step diverges.
     """

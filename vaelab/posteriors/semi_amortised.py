@@ -52,6 +52,8 @@ class SemiAmortisedPosterior(Posterior[SemiAmortisedConfig]):
     drawn once, when the model is built, and not anew: so the posterior is a function of x, and its density is what the
     rate and importance weights take it to be. For one latent group.
 
+    *Cost*: a pass and a gradient of the decoder a refinement step, in evaluation as well.
+
     Use it where the encoder lags behind the decoder, as with strong decoders that drive it into collapse; each
     refinement step costs a pass through the decoder and its gradient.
     """

@@ -49,6 +49,8 @@ class VonMisesFisherPosterior(_SphericalPosterior[VonMisesFisherConfig]):
 
     With the uniform prior its KL is closed and depends on $\kappa$ alone.
 
+    *Cost*: d + 1 outputs; draws are by rejection, and the KL takes Bessel functions.
+
     Use it for directions as latents and against collapse, as the rate with a fixed concentration cannot vanish; it
     needs rejection sampling and Bessel functions, and above about 20 dimensions it did not beat the normal in its
     paper.
@@ -69,6 +71,8 @@ class PowerSphericalPosterior(_SphericalPosterior[PowerSphericalConfig]):
     r"""$q(z \mid x) \propto (1 + \mu(x)^\top z)^{\kappa(x)}$ on the unit sphere (De Cao & Aziz 2020).
 
     Much like von Mises-Fisher, and drawn without rejections and without Bessel functions.
+
+    *Cost*: d + 1 outputs; a draw takes one beta variable, without rejections.
 
     Use it for directions as latents, in place of `von_mises_fisher` where sampling speed or numerical safety counts; in
     high dimension a sphere holds little more than a normal does.

@@ -45,6 +45,8 @@ class VQPosterior(CodesPosterior[VQConfig]):
     $\lVert \mathrm{sg}[z_e] - e \rVert^2$ where they are learned (equation 3), summed over the datum, in nats. The
     paper averages over the N positions: a `commitment` of weight 1/N does that.
 
+    *Cost*: the distances of N features to C codes, N C d multiplications a datum.
+
     Use it for sharp reconstructions and for a strong prior over codes afterwards; codes may die, there is no density of
     z, and samples need a second model such as the sampler `codes`.
     """

@@ -47,6 +47,8 @@ class AutoregressiveCodesPrior(Prior[AutoregressiveCodesConfig]):
     Its cross-entropy is the model's KL term, and as indices carry no gradient, encoder and codes are trained as under a
     uniform prior: the result is a VQ-VAE that can sample from the first epoch on. Give the term `kl` a weight above 0.
 
+    *Cost*: one pass over the N codes in training; a draw takes N steps one after another.
+
     Use it to sample from a VQ-VAE without a second training run; drawing takes one step a position, and a strong prior
     fitted afterwards to fixed codes may still be better.
     """

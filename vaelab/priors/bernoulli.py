@@ -33,6 +33,8 @@ class BernoulliConfig(ComponentConfig):
 class BernoulliPrior(Prior[BernoulliConfig]):
     r"""$p(z) = \prod_d \mathrm{Bernoulli}(z_d; \pi_d)$, fair coins unless it is learned (Maddison et al. 2017).
 
+    *Cost*: next to none.
+
     Use it with the posterior `bernoulli` for binary codes; its bits are independent, so that samples are only as good
     as the aggregate posterior is factorised.
     """

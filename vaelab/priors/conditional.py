@@ -54,6 +54,8 @@ class ConditionalPrior(Prior[ConditionalConfig]):
     condition in the readout a label is drawn for each datum, which then both z and the decoder follow. Real conditions are drawn
     from the last 1,024 of the training.
 
+    *Cost*: one small network of the condition a datum.
+
     Use it for samples of a chosen class, or where the condition says much about the datum; without conditions at
     sampling time it is a mixture over all of them.
     """

@@ -47,6 +47,8 @@ class FlowPrior(FlatPrior[FlowPriorConfig]):
     step's masked network, drawing one takes as many as the latent has components. The order of components turns round from
     one step to the next.
 
+    *Cost*: one pass of the flow a log-density; draws of an autoregressive one take d passes.
+
     Use it where samples from a standard normal are poor since the aggregate posterior does not match it; an
     autoregressive flow draws one component at a time, and it makes overfitting easier.
     """  # noqa: E501  a summary is one paragraph

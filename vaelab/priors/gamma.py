@@ -38,6 +38,8 @@ class GammaPrior(Prior[GammaConfig]):
 
     Goes with the posterior `gamma`, with which the KL has a closed form.
 
+    *Cost*: next to none.
+
     Use it for latents that must be positive, or sparse with a shape below 1; such shapes make densities unbounded at
     zero and gradients noisy.
     """

@@ -42,6 +42,8 @@ class MarkovChain(Prior[MarkovChainConfig]):
     map, the identity at the start, and an MLP. Time steps are latent groups that share one posterior head, which sees
     $z_{t-1}$. The decoder receives all steps, `[K, B, T, dim]`.
 
+    *Cost*: T steps one after another, each a small network.
+
     Use it for sequences whose state carries over from step to step; long memory has to go through the latent, where a
     `vrnn` has a deterministic path for it.
     """

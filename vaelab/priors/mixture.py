@@ -39,6 +39,8 @@ class MixturePrior(FlatPrior[MixtureConfig]):
 
     The multi-modal prior compared by Tomczak & Welling (2018, section 3.1) under the name MoG.
 
+    *Cost*: as many log-densities of a normal as there are components, for each draw.
+
     Use it for clustered latents at little cost; components may die or coincide, and `vamp` starts from data where this
     one starts from noise.
     """

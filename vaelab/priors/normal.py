@@ -33,6 +33,8 @@ class NormalPrior(FlatPrior[NormalConfig]):
     For a flat model it can do no more than the standard normal, since a linear decoder layer undoes it; it matters where
     the latent's scale is fixed by something else, such as a penalty or a shared code.
 
+    *Cost*: two parameters a latent number.
+
     Use it where something else fixes the scale of the latents; with a linear first layer of the decoder it gains
     nothing over `standard_normal`.
     """

@@ -46,6 +46,8 @@ class ProductPrior(Prior[ProductConfig]):
     posterior a group. The decoder receives the flattened groups one after another. With
     `chained` the posterior is $\prod_i q(z_i \mid z_{<i}, x)$, as that of the semi-supervised model M2 (Kingma et al. 2014).
 
+    *Cost*: the sum of its parts.
+
     Use it for latents of different kinds side by side, such as one class and some real numbers; its groups are
     independent, so dependence between them needs `top_down`.
     """

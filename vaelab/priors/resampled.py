@@ -62,6 +62,9 @@ class ResampledPrior(Prior[ResampledConfig]):
     out. In evaluation Z comes from many proposals drawn with a seed of their own, so that it is the same at each
     call: its relative standard error is below $\sqrt{(1-Z)/(ZS)}$, about 1 % at Z = 0.1, and enters log p(z) as such.
 
+    *Cost*: one small network at each draw and at the draws that estimate its normaliser; sampling repeats until a
+    draw is accepted.
+
     Use it to see how far a fixed simple prior is from the aggregate posterior, at little cost in parameters; drawing
     rejects many proposals, and its normaliser is an estimate.
     """

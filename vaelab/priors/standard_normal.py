@@ -29,6 +29,8 @@ class StandardNormalConfig(ComponentConfig):
 class StandardNormalPrior(FlatPrior[StandardNormalConfig]):
     r"""$p(z) = \mathcal{N}(0, I)$ (Kingma & Welling 2014).
 
+    *Cost*: none.
+
     Use it as the first choice, and where latents should be smooth to move in; it over-regularises when the data fall
     into clusters, and holes in the aggregate posterior give poor samples.
     """

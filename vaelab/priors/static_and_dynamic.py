@@ -47,6 +47,8 @@ class StaticAndDynamic(Prior[StaticAndDynamicConfig]):
     posterior head of its own; the other groups are the time steps, as many as the data have, and share one. The decoder
     receives $[z_t, f]$ of each step, `[K, B, T, dynamic + static]`.
 
+    *Cost*: T steps of a recurrent cell one after another.
+
     Use it for sequences of which something stays, such as the speaker or the digit; nothing but the sizes of the two
     latents keeps them apart, so keep the dynamic one small.
     """

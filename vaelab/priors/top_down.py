@@ -81,6 +81,8 @@ class TopDown(Prior[TopDownConfig]):
     resolution, the last weights of each f and of each merge times $1/\sqrt{N}$ for N groups, a learned constant that $z_0$ is
     added to, and prior heads that start near $\mathcal{N}(0, I)$. Log-scales are held in (-5, 5) as in NVAE.
 
+    *Cost*: one pass from top to bottom, groups one after another; time is linear in their number.
+
     Use it for images whose detail one latent vector cannot hold; the top groups tend to be ignored, so train with
     warm-up or free bits and look at the rate of each group.
     """

@@ -44,6 +44,8 @@ class UniformCodesPrior(Prior[UniformCodesConfig]):
     The prior under which a VQ-VAE is trained (van den Oord et al. 2017). The code vectors are the posterior's; this
     prior holds them outside its parameters.
 
+    *Cost*: none; the rate is a constant.
+
     Use it to train VQ-VAEs, for which it makes the rate a constant; its own samples are noise, so draw with the sampler
     `codes` or train `autoregressive_codes`.
     """

@@ -30,6 +30,8 @@ class UniformSphereConfig(ComponentConfig):
 class UniformSpherePrior(FlatPrior[UniformSphereConfig]):
     r"""Every direction alike, $p(z) = \frac{\Gamma(d/2)}{2\pi^{d/2}}$ on the unit sphere (Davidson et al. 2018).
 
+    *Cost*: none.
+
     Use it for directions and cosine similarity as latent geometry; it has no centre to collapse to, and no scale to
     tell strong evidence from weak.
     """

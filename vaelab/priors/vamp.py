@@ -37,6 +37,8 @@ class VampPrior(FlatPrior[VampPriorConfig]):
     Tomczak & Welling (2018, equation 9). It uses the model's own encoder and posterior, which it holds outside its
     parameters. Pseudo-inputs of data in [0, 1] are kept there by a clamp, as in the authors' code.
 
+    *Cost*: one pass of the encoder over all pseudo-inputs a step, and as many log-densities for each draw.
+
     Use it for clustered data and against inactive units, in place of a fixed prior; every loss encodes all
     pseudo-inputs, which is the cost, and it can overfit small data sets.
     """

@@ -69,6 +69,9 @@ class VRNN(Prior[VRNNConfig]):
     `decode`, the mean is fed back, and decoding is deterministic; the mean of a later step is then that of $p(x_t \mid z_{\le
     t}, x_{<t})$ at the means before it and no expectation over $x_{<t}$. Hidden pixels are fed as 0.
 
+    *Cost*: T steps one after another in training too, each with three small networks; in sampling the decoder
+    besides.
+
     Use it for sequences with both noise and long memory, such as speech and moving pictures; the recurrent state may
     carry everything and leave the latents unused, so watch the rate.
     """

@@ -48,6 +48,8 @@ class CodesSampler(FittedSampler[CodesConfig]):
     alike. The prior `autoregressive_codes` is trained along with the model in place of this. The temperature divides the
     logits of each position.
 
+    *Cost*: one more training; a draw takes one step a position.
+
     Use it for every model of codes whose prior is `uniform_codes`; it is one more model to train, and a sample takes
     one step a position.
     """

@@ -113,6 +113,8 @@ class MAFSampler(FlowSampler[MAFSamplerConfig]):
     library zuko. Scoring a latent takes one pass of each masked network, a draw one for each component. The latents are
     standardised first. The temperature is that of the normal (Kingma & Dhariwal 2018, section 6).
 
+    *Cost*: one pass of the flow for each log-density; a draw takes d passes.
+
     Use it where a `gmm` is too coarse; it takes minutes to fit, and flows put some mass between separated clusters.
     """
 
@@ -126,6 +128,8 @@ class IAFSampler(FlowSampler[IAFSamplerConfig]):
     Kingma et al. (2016): $z_d = \mu_d(\epsilon_{<d}) + \sigma_d(\epsilon_{<d})\,\epsilon_d$, by the library zuko. A draw takes
     one pass of each masked network. Scoring, and so fitting, takes one for each component: `maf` is fitted faster. The
     latents are standardised first. The temperature is that of the normal (Kingma & Dhariwal 2018, section 6).
+
+    *Cost*: d passes of the flow for each log-density, so that fitting is slow and drawing fast.
 
     Use it where drawing must be fast; fitting it inverts the flow one component at a time, so `maf` is the one to
     prefer in most cases.

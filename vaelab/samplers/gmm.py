@@ -47,6 +47,8 @@ class GMMSampler(RealLatentsSampler[GMMConfig]):
     The ex-post density of Ghosh et al. (2020, section 4), who fit 10 components with any covariance, by scikit-learn. The
     temperature multiplies the scale of each component and leaves the weights.
 
+    *Cost*: the iterations of EM, each linear in the data and, with full covariances, cubic in d.
+
     Use it as the first ex-post density for autoencoders and for VAEs whose prior samples are poor; in more than some
     dozens of dimensions full covariances are costly and overfit.
     """

@@ -78,6 +78,8 @@ class ManifoldSampler(FittedSampler[ManifoldConfig]):
     temperature T raises the density to the power $1/T^2$, which multiplies the scale of a normal by T as that of the
     other samplers does.
 
+    *Cost*: the metric is a sum over all chosen latents, with a determinant of d x d, at each leapfrog step.
+
     Use it for small data sets and few latents, where prior samples fall between data; its samples stay close to the
     training data, and each takes many steps.
     """

@@ -26,6 +26,8 @@ class PriorSampler(Sampler[PriorSamplerConfig]):
 
     The temperature is that of each group's prior.
 
+    *Cost*: one pass of prior and decoder.
+
     Use it as the first choice, as it is what the bound is about; for a deterministic posterior or uniform codes it
     draws noise.
     """

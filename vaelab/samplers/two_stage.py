@@ -85,6 +85,8 @@ class TwoStageSampler(RealLatentsSampler[TwoStageConfig]):
     The log-likelihoods in `values` are estimated by importance sampling with 64 samples. The temperature is that of the
     second model's prior.
 
+    *Cost*: one more training, of a small model.
+
     Use it when the aggregate posterior is far from the prior although reconstructions are good; it trains a second VAE,
     and cannot mend a first one that lost the detail.
     """
