@@ -16,10 +16,11 @@ sys.path.insert(0, str(DOCS))
 from curves import curve  # noqa: E402
 from hooks import field_table, title  # noqa: E402
 from studies import studies_page  # noqa: E402
-from zoo import example_of, files, picture, zoo_page  # noqa: E402
+from zoo import example_of, figure_of, files, picture, zoo_page  # noqa: E402
 
 from vaelab.catalogue import arguments, docstring, example  # noqa: E402
 from vaelab.evaluation.tables import written  # noqa: E402
+from vaelab.figures import Figure  # noqa: E402
 from vaelab.metrics import Value  # noqa: E402
 from vaelab.registry import FAMILIES, Entry, Registry  # noqa: E402
 from vaelab.schedules import Schedule  # noqa: E402
@@ -82,6 +83,10 @@ def component(entry: Entry, shown: str | None = None) -> str:
     ]
     if issubclass(entry.component, Schedule):
         parts.append(curve(entry.component(entry.config())))
+    drawn = figure_of(entry.kind) if issubclass(entry.component, Figure) else None
+    if drawn:
+        path, whose = drawn
+        parts += [f"![The figure {entry.kind}](../{path}){{ .figure loading=lazy }}", whose]
     if shown:
         link = f"[`{shown}`](../gallery.md#{shown})"
         parts += [

@@ -22,6 +22,8 @@ GALLERY = DOCS / "gallery"
 RESULTS = DOCS / "results"
 #: What is said of a run beside its picture: values whose names start so.
 _SHOWN = ("negative_elbo", "nll_is", "reconstruction_mse", "imputation_mse", "label_accuracy")
+#: Figures that stand in the gallery in place of data, reconstructions and draws, where a file asks for them.
+OWN = ("sequences", "imputations")
 _INTRODUCTION = """# Model zoo
 
 All experiments but those of papers and studies, grouped by the [limit of VAEs](limits.md) that they answer. Each is one
@@ -89,6 +91,20 @@ def _text(value: dict[str, Any]) -> str:
         return "not finite"
     text = written(Value(float(value["value"]), value["stderr"], value["unit"], value["better"]))
     return f"{text} {value['unit']}".strip()
+
+
+def figure_of(kind: str) -> tuple[str, str] | None:
+    """(path below docs/, whose it is) of a stored picture of a figure; None where there is none."""
+    if (RESULTS / "baseline" / "figures" / f"{kind}.png").exists():
+        return f"results/baseline/figures/{kind}.png", "Of the run [`baseline`](../results.md#baseline)."
+    if (DOCS / "pictures" / f"{kind}.png").exists():
+        return f"pictures/{kind}.png", "Of a short run on the small digits with two latents."
+    for name, path in files().items():
+        if (GALLERY / name / "gallery.png").exists() and any(
+            figure.kind == kind and kind in OWN for figure in load_experiment(path).evaluation.figures
+        ):
+            return f"gallery/{name}/gallery.png", f"Of a short run of [`{name}`](../gallery.md#{name})."
+    return None
 
 
 @cache
