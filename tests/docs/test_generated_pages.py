@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 from docs.blocks import DOCS, ROOT
 from vaelab.catalogue import docstring
 from vaelab.registry import FAMILIES, ComponentConfig
+from vaelab.types import StepContext
 
 pytest.importorskip("latex2mathml", reason="the documentation's extra is not installed")
 
@@ -70,6 +71,24 @@ def test_formulas_become_mathml(hooks: dict[str, Any]):
     assert "arithmatex" not in made
     with pytest.raises(ValueError, match="nosuchcommand"):
         hooks["mathml"](r"\nosuchcommand x", block=False)
+
+
+@pytest.mark.parametrize("entry", FAMILIES["schedule"], ids=lambda entry: entry.kind)
+def test_a_schedule_shows_its_curve(entry: Any, pages: dict[str, Any]):
+    text = pages["component"](entry)
+    points = re.search(r'points="([^"]+)"', text)
+    assert points
+    heights = [float(point.partition(",")[2]) for point in points[1].split()]
+    assert len(heights) == 201
+    # down is up in a picture: where the value falls, the line does
+    schedule = entry.component(entry.config())
+    first, last = (schedule(StepContext(step, 10, 200)) for step in (0, 200))
+    assert (last < first) == (heights[-1] > heights[0])
+
+
+def test_every_figure_has_a_picture(pages: dict[str, Any]):
+    missing = [entry.kind for entry in FAMILIES["figure"] if "![The figure" not in pages["component"](entry)]
+    assert missing == []
 
 
 @pytest.mark.parametrize("family", FAMILIES)
