@@ -34,8 +34,8 @@ class VampPriorConfig(ComponentConfig):
 class VampPrior(FlatPrior[VampPriorConfig]):
     r"""The aggregate posterior of learned pseudo-inputs, $p(z) = \frac1K \sum_k q(z \mid u_k)$.
 
-    The VampPrior of Tomczak & Welling (2018, equation 9). It uses the model's own encoder and posterior, which it holds outside its
-    parameters. Pseudo-inputs of data in [0, 1] are kept there by a clamp, as in the authors' code.
+    The VampPrior of Tomczak & Welling (2018, equation 9). It uses the model's own encoder and posterior, which it
+    holds outside its parameters. Pseudo-inputs of data in [0, 1] are kept there by a clamp, as in the authors' code.
 
     *Cost*: one pass of the encoder over all pseudo-inputs a step, and as many log-densities for each draw.
 
