@@ -9,8 +9,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-#: results and gallery hold no pages of their own, only what generated pages are made of
-WRITTEN = sorted(page for page in DOCS.rglob("*.md") if page.relative_to(DOCS).parts[0] not in ("results", "gallery"))
+#: Folders of docs/ that hold no pages: what generated pages are made of, and packages with tests of their own.
+_NO_PAGES = ("results", "gallery", "examples")
+WRITTEN = sorted(page for page in DOCS.rglob("*.md") if page.relative_to(DOCS).parts[0] not in _NO_PAGES)
 PAGES = [ROOT / "README.md", *WRITTEN]
 
 
