@@ -33,7 +33,7 @@ _EPILOG = """\
 Begin with `new experiment NAME`, or `inspect DATA` for data of your own; `list` and `show` tell what a JSON may say.
 
 Exit codes: 0 done, 1 other errors, 2 command or configuration not valid, 3 data, 4 runs and devices, 5 NaN or infinity,
-70 defect of vaelab, 130 stopped.
+6 disk or permission, 7 a run done again differs, 70 defect of vaelab, 130 stopped.
 """
 
 app = typer.Typer(

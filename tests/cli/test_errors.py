@@ -79,7 +79,7 @@ def test_missing_things(cli: Cli, tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_written(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    refused(cli("run", "tiny.json", "--out", "file"), 4, "file", "--out")
+    refused(cli("run", "tiny.json", "--out", "file"), 6, "file", "Choose another place")
 
 
 def test_unfit_labels_and_temperatures(finished: tuple[Path, Done], tmp_path: Path) -> None:

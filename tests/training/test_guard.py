@@ -145,7 +145,8 @@ def test_bad_steps_are_only_told(make_trainer: Make, waits: bool, caplog: pytest
     trainer.update.guard.waits = waits
     spoil(trainer, math.nan)
     trainer.train()
-    assert f"step {BAD}: the gradients of model.decoder" in caplog.text
+    assert f"step {BAD}: " in caplog.text
+    assert "the gradients of model.decoder" in caplog.text
     assert "it was taken nevertheless" in caplog.text
     assert caplog.text.count("\n") <= 3, "of many steps three are told"
     assert math.isnan(recorder.lines[-1]["negative_elbo"])
@@ -227,7 +228,7 @@ def test_extreme_scales(make_trainer: Make, model: str, log_scale: float) -> Non
             bias = list(head.parameters())[-1]
             bias[len(bias) // 2 :] = log_scale
     said = refusal(trainer)
-    assert not said or "latent group 0" in said, said
+    assert not said or "rate of latent group " in said, said
     assert finite(recorder.lines)
 
 

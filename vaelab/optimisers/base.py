@@ -47,10 +47,6 @@ class Optimiser(ABC, Generic[C]):
         if not self._lr.constant:
             for group in self.torch.param_groups:
                 group["lr"] = self._lr(context)
-        self.apply()
-
-    def apply(self) -> None:
-        """The torch optimiser's step on the gradients that there are."""
         self.torch.step()
 
     def clear(self) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from typing import Any, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -39,52 +38,12 @@ class AdamConfig(_AdamArguments):
     """Use the AMSGrad variant."""
 
 
-C = TypeVar("C", bound=_AdamArguments)
-
-
-class _Fused(Optimiser[C]):
-    """A torch optimiser of the Adam family whose fused kernel is called at once.
-
-    What `torch.optim.Adam.step` does around the kernel costs as much as half of it for a small model.
-    """
-
-    kernel: ClassVar[Callable[..., None]]
-
-    def apply(self) -> None:
-        # torch makes the state at the first step, and leaves out parameters without a gradient
-        if not self.torch.state or any(parameter.grad is None for parameter in self.parameters):
-            self.torch.step()
-            return
-        states = [self.torch.state[parameter] for parameter in self.parameters]
-        steps = [state["step"] for state in states]
-        (group,) = self.torch.param_groups
-        with torch.no_grad():
-            torch._foreach_add_(steps, 1)
-            type(self).kernel(
-                self.parameters,
-                [parameter.grad for parameter in self.parameters],
-                [state["exp_avg"] for state in states],
-                [state["exp_avg_sq"] for state in states],
-                [state["max_exp_avg_sq"] for state in states] if group["amsgrad"] else [],
-                steps,
-                lr=group["lr"],
-                beta1=group["betas"][0],
-                beta2=group["betas"][1],
-                weight_decay=group["weight_decay"],
-                eps=group["eps"],
-                amsgrad=group["amsgrad"],
-                maximize=False,
-            )
-
-
 @OPTIMISERS.register(AdamConfig)
-class Adam(_Fused[AdamConfig]):
+class Adam(Optimiser[AdamConfig]):
     """Adam (Kingma & Ba 2015), torch's fused kernel.
 
     Use it as the first choice, at a learning rate near 0.001.
     """
-
-    kernel = staticmethod(torch._fused_adam_)
 
     def create(self, parameters: list[nn.Parameter], common: dict[str, Any]) -> torch.optim.Optimizer:
         return torch.optim.Adam(parameters, **common, **self.config.adam(), amsgrad=self.config.amsgrad, fused=True)
@@ -100,14 +59,12 @@ class AdamWConfig(_AdamArguments):
 
 
 @OPTIMISERS.register(AdamWConfig)
-class AdamW(_Fused[AdamWConfig]):
+class AdamW(Optimiser[AdamWConfig]):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019), torch's fused kernel.
 
     Use it where weights should be kept small, as with transformers and small data sets; without weight decay it is
     `adam`.
     """
-
-    kernel = staticmethod(torch._fused_adamw_)
 
     def create(self, parameters: list[nn.Parameter], common: dict[str, Any]) -> torch.optim.Optimizer:
         return torch.optim.AdamW(parameters, **common, **self.config.adam(), fused=True)
