@@ -25,6 +25,7 @@ from vaelab.cli_options import (
 )
 from vaelab.cli_output import LogHandler, print_error, print_json, say, take_flags
 from vaelab.errors import ConfigError, VaelabError
+from vaelab.processes import current, launched, speaks, start
 
 if TYPE_CHECKING:
     from vaelab.runs import Run
@@ -44,6 +45,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
+#: What several processes do together.
+_SHARED = ("run", "evaluate")
+
 console = Console()
 errors = Console(stderr=True)
 
@@ -58,6 +62,7 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print warnings and errors, and what --json asks for, alone.")
@@ -68,6 +73,11 @@ def _options(
     ] = False,
 ) -> None:
     """Variational autoencoders composed from validated JSON."""
+    if launched() and context.invoked_subcommand not in _SHARED:
+        raise ConfigError(
+            f"several processes share {' and '.join(_SHARED)}, and were started for {context.invoked_subcommand}. Start it "
+            "without torchrun."
+        )
     # the flags are taken from the line by `main`, wherever they stand; they are here for --help
 
 
@@ -94,6 +104,7 @@ def run(
     json_: JsonOption = False,
 ) -> None:
     """Train, evaluate and picture an experiment."""
+    start()
     if experiment is None and resume is None:
         raise ConfigError(f"give an experiment's JSON file, or --resume with a run. {experiments_here()}")
     if experiment is not None and resume is not None:
@@ -130,6 +141,8 @@ def run(
 
 
 def _finished(done: Run, as_json: bool) -> None:
+    if not current().main:
+        return
     from vaelab.evaluation.tables import table
 
     if as_json:
@@ -204,7 +217,7 @@ def main() -> None:
     """Entry point: errors become one message and an exit code."""
     global console
     sys.argv[1:], flags = take_flags(sys.argv[1:])
-    if flags.quiet:
+    if flags.quiet or (launched() and os.environ["RANK"] != "0"):
         console = Console(quiet=True)
     logger = logging.getLogger("vaelab")
     logger.handlers = [LogHandler(errors)]
@@ -214,10 +227,12 @@ def main() -> None:
     except VaelabError as error:
         if flags.debug:
             raise
-        print_error(errors, str(error))
+        if speaks(error):
+            print_error(errors, str(error))
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print_error(errors, "interrupted")
+    except KeyboardInterrupt as error:
+        if speaks(error):
+            print_error(errors, "interrupted")
         sys.exit(130)
     except BrokenPipeError:
         # the reader of a pipe (head, less) left; that is no failure
@@ -226,6 +241,8 @@ def main() -> None:
     except Exception as error:
         if flags.debug:
             raise
+        if not speaks(error):
+            sys.exit(70)
         print_error(
             errors,
             f"{type(error).__name__}: {error}\nThis is a defect of vaelab. Run the command again with --debug for the "

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from vaelab.cli_options import DeviceOption, JsonOption, RunsArgument, SplitOption, complete_kinds_of
 from vaelab.cli_output import print_json, say
+from vaelab.processes import start
 
 
 def register(app: typer.Typer, console: Callable[[], Console]) -> None:
@@ -43,6 +44,7 @@ def register(app: typer.Typer, console: Callable[[], Console]) -> None:
         from vaelab.experiment import evaluate_run
         from vaelab.runs import load_run
 
+        processes = start()
         loaded = [load_run(run, device or "auto") for run in runs or ()]
         configs = metric_configs(metric or ())
         measured = []
@@ -54,9 +56,9 @@ def register(app: typer.Typer, console: Callable[[], Console]) -> None:
             else:
                 found = evaluate_run(run, split=split)
             measured.append({"directory": str(run.path), **found.to_json()})
-            if not json_:
+            if not json_ and processes.main:
                 console().print(table(found.to_json()))
-        if json_:
+        if json_ and processes.main:
             print_json(measured)
 
     @app.command()

@@ -52,6 +52,10 @@ class StorageError(RunError):
     exit_code = 6
 
 
+class PeerError(VaelabError):
+    """Another process of the same training has stopped; it is the one to say why. Exit code 1."""
+
+
 class NonFiniteError(VaelabError):
     """Training produced a NaN or an infinity. Exit code 5."""
 
@@ -62,3 +66,9 @@ class DifferenceError(VaelabError):
     """A run that was done again gave other values. Exit code 7."""
 
     exit_code = 7
+
+
+class StoppedError(VaelabError):
+    """Training was asked to stop; a checkpoint was written. Exit code 130."""
+
+    exit_code = 130

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from vaelab.assistance import assist, check_agreement, check_data
 from vaelab.build import build
 from vaelab.card import write_card
 from vaelab.config import Experiment, load_experiment
@@ -24,6 +25,7 @@ from vaelab.files import sha256, write_json
 from vaelab.interrupts import Interrupts
 from vaelab.metrics import check_metrics
 from vaelab.model import VAE
+from vaelab.processes import current, start
 from vaelab.provenance import config_hash, environment
 from vaelab.registry import DATASETS, TRACKERS
 from vaelab.report import map_latents, write_report
@@ -59,18 +61,19 @@ def train(
     Raises:
         VaelabError: with a message for the user. Nothing is written before the model has been built.
     """
+    processes = start()
     experiment = _experiment(experiment)
     if device is not None:
         experiment = experiment.model_copy(update={"device": device})
-    where = resolve_device(experiment.device)
-    prepared = _Prepared(experiment, where)
-    data = load_data(experiment, where)
-    _say(prepared, data)
-    directory = RunDirectory.create(Path(out), experiment)
+    prepared = _Prepared(experiment, resolve_device(experiment.device))
+    data = _loaded(prepared)
+    made = str(RunDirectory.create(Path(out), experiment).path) if processes.main else None
+    directory = RunDirectory(Path(processes.from_main(made)))
     try:
         return _execute(directory, prepared, data, console or Console(quiet=True), trackers, resumed=False)
     except (ConfigError, DataError):
-        directory.discard_unless_begun()
+        if processes.main:
+            directory.discard_unless_begun()
         raise
 
 
@@ -94,11 +97,10 @@ def resume(
     Raises:
         RunError: there is no such run, or its checkpoint is damaged.
     """
-    run = load_run(path, device or "cpu")
-    where = resolve_device(device or run.experiment.device)
-    prepared = _Prepared(run.experiment, where)
-    data = load_data(run.experiment, where, run.directory.read_manifest().get("data"))
-    _say(prepared, data)
+    start()
+    run = load_run(path, "cpu")
+    prepared = _Prepared(run.experiment, resolve_device(device or run.experiment.device))
+    data = _loaded(prepared, run.directory.read_manifest().get("data"))
     return _execute(
         run.directory, prepared, data, console or Console(quiet=True), trackers, resumed=True, previous=previous
     )
@@ -110,6 +112,12 @@ def evaluate_run(run: Run, *, split: str = "test") -> Evaluation:
     Raises:
         RunError: another process writes the run.
     """
+    processes = current()
+    if not processes.main:
+        with deterministic(run.experiment.deterministic):
+            evaluation = evaluate(run.model, run.data, run.experiment.evaluation, split=split, processes=processes)
+        processes.wait()
+        return evaluation
     with run.directory.locked(), deterministic(run.experiment.deterministic):
         evaluation = _evaluate(run.directory, run.experiment, run.model, run.data, split=split)
     if run.experiment.evaluation.report:
@@ -132,12 +140,22 @@ class _Prepared:
     def __init__(self, experiment: Experiment, device: torch.device) -> None:
         self.experiment = experiment
         self.device = device
+        check_agreement(experiment, current())
         torch.manual_seed(experiment.seed)
         dataset: Dataset[Any] = DATASETS.build(experiment.data)
         self.model, self.objective = build(experiment.model, experiment.objective, dataset.spec)
         check_metrics((*experiment.training.validation, *experiment.evaluation.metrics), dataset.spec)
         self.model.to(device)
         self.objective.to(device)
+
+
+def _loaded(prepared: _Prepared, expected: Mapping[str, Any] | None = None) -> DataSplits:
+    processes = current()
+    with processes.first_on_machine():
+        data = load_data(prepared.experiment, prepared.device, expected)
+    check_data(data, processes)
+    _say(prepared, data)
+    return data
 
 
 def _say(prepared: _Prepared, data: DataSplits) -> None:
@@ -159,7 +177,15 @@ def _execute(
     resumed: bool,
     previous: bool = False,
 ) -> Run:
-    experiment, device = prepared.experiment, prepared.device
+    experiment, device, processes = prepared.experiment, prepared.device, current()
+    run = Run(directory, experiment, device)
+    # what is in memory already need not be read again
+    run.__dict__.update(model=prepared.model, data=data)
+    if not processes.main:
+        with deterministic(experiment.deterministic):
+            assist(directory, experiment, prepared.model, prepared.objective, data, previous=previous)
+        prepared.model.eval()
+        return run
     console.print(f"run {directory.path}", highlight=False, markup=False, soft_wrap=True)
     started = time.perf_counter()
     with ExitStack() as stack:
@@ -179,6 +205,7 @@ def _execute(
             data=data.provenance,
             spec=prepared.model.data.to_json(),
             parameters=sum(p.numel() for p in prepared.model.parameters()),
+            processes=processes.number,
             **environment(device),
         )
         stack.enter_context(status(directory, before, started, device))
@@ -202,9 +229,8 @@ def _execute(
         for tracker in trackers:
             tracker.finish({name: value.value for name, value in evaluation.values.items()})
     write_card(directory, experiment)
-    run = Run(directory, experiment, device)
-    # what is in memory already need not be read again
-    run.__dict__.update(model=prepared.model.eval(), data=data)
+    processes.wait()
+    prepared.model.eval()
     return run
 
 
@@ -217,7 +243,7 @@ def _evaluate(
     split: str,
     trackers: list[Tracker[Any]] | None = None,
 ) -> Evaluation:
-    evaluation = evaluate(model, data, experiment.evaluation, split=split)
+    evaluation = evaluate(model, data, experiment.evaluation, split=split, processes=current())
     target = directory.evaluation if split == "test" else directory.path / f"evaluation-{split}.json"
     write_json(target, {"run": directory.path.name, "name": experiment.name, **evaluation.to_json()})
     if split == "test" and experiment.evaluation.report:

@@ -20,6 +20,7 @@ from vaelab.datasets import Dataset
 from vaelab.errors import RunError
 from vaelab.files import sha256
 from vaelab.model import VAE
+from vaelab.processes import device_of
 from vaelab.records import EvaluationRecord, read_record
 from vaelab.registry import DATASETS
 from vaelab.run_directory import RunDirectory
@@ -154,6 +155,7 @@ def resolve_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if not re.fullmatch(DEVICE, name):
         raise RunError(f"there is no device '{name[:60]}'. Choose --device cpu, cuda, cuda:1, mps or auto.")
+    name = device_of(name)
     try:
         device = torch.device(name)
         torch.empty(1, device=device)

@@ -20,6 +20,7 @@ from vaelab.interrupts import Interrupts
 from vaelab.lines import LineWriter, keep_until
 from vaelab.model import VAE
 from vaelab.objectives import Objective
+from vaelab.processes import current
 from vaelab.provenance import peak_memory
 from vaelab.runs import RunDirectory
 from vaelab.trackers import Tracker
@@ -65,6 +66,22 @@ class _Reporter(Reporter):
         self.file.sync()
 
 
+def trainer_of(
+    directory: RunDirectory, experiment: Experiment, model: VAE, objective: Objective[Any], data: DataSplits
+) -> Trainer:
+    """The trainer of a run, before its first step and in each of the processes that share the work."""
+    return Trainer(
+        model,
+        objective,
+        data,
+        experiment.training,
+        seed=experiment.seed,
+        folder=directory.checkpoints,
+        reporter=Reporter(),
+        processes=current(),
+    )
+
+
 def train_model(
     directory: RunDirectory,
     experiment: Experiment,
@@ -89,15 +106,7 @@ def train_model(
     Returns:
         The step that the weights are of.
     """
-    trainer = Trainer(
-        model,
-        objective,
-        data,
-        experiment.training,
-        seed=experiment.seed,
-        folder=directory.checkpoints,
-        reporter=Reporter(),
-    )
+    trainer = trainer_of(directory, experiment, model, objective, data)
     trainer.restore(previous=previous)
     keep_until(directory.metrics, trainer.step)
     last = max((line["step"] for line in directory.history()), default=None)

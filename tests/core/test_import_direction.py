@@ -21,6 +21,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 #: new needs a place here, and may import from its own line and from those before it.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "files", "history", "interrupts", "migrations"),
+    ("processes", "shared_batch"),
     ("reading", "section"),
     ("registry", "plugins"),
     ("slots", "records", "lines"),
@@ -46,6 +47,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("card",),
     ("export",),
     ("session", "determinism"),
+    ("assistance",),
     ("experiment", "catalogue", "generation", "ensembles", "comparison", "scaffold", "watch", "report"),
     ("sweep", "rerun"),
     (

@@ -15,6 +15,7 @@ from vaelab.evaluation import Evaluation
 from vaelab.evaluation.suite import value_to_json
 from vaelab.files import write_json
 from vaelab.metrics import EvaluationContext, measure
+from vaelab.processes import current
 from vaelab.records import EvaluationRecord, read_record
 from vaelab.registry import ComponentConfig
 from vaelab.runs import Run
@@ -66,12 +67,13 @@ def evaluate_more(
         raise DataError(f"{run.path}: there is nothing to evaluate on: the data have no {split} split")
     config = run.experiment.evaluation
     wanted = tuple(metrics) or config.metrics
-    context = EvaluationContext(config.batch_size, config.seed, limit, data=run.data)
+    context = EvaluationContext(config.batch_size, config.seed, limit, data=run.data, processes=current())
     values = measure(wanted, run.model, chosen, context)
     named = tuple(metric.model_dump(mode="json") for metric in wanted)
     found = Evaluation(values, split, len(chosen), config.seed, config.batch_size, run.data.provenance, named)
-    with run.directory.locked():
-        _add(run, found, limit)
+    if current().main:
+        with run.directory.locked():
+            _add(run, found, limit)
     return found
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from vaelab.decoders.base import Decoder
 from vaelab.nets import Unflatten, fold
+from vaelab.nets.batch_norm import BatchNorm2d
 from vaelab.nets.strided import StridedUp, levels_of, strided_sizes
 from vaelab.registry import DECODERS, ComponentConfig
 from vaelab.types import BuildContext, numel
@@ -53,7 +54,7 @@ class DCGANDecoder(Decoder[DCGANDecoderConfig]):
         widths = [config.channels * 2**i for i in reversed(range(levels))]
         coarse = (widths[0], *strided_sizes(target[1], target[2], levels)[-1])
         project = nn.Linear(numel(context.readout_shape), numel(coarse), bias=not config.norm)
-        norm = [nn.BatchNorm2d(coarse[0])] if config.norm else []
+        norm = [BatchNorm2d(coarse[0])] if config.norm else []
         up = StridedUp(widths, target, nn.ReLU, norm=config.norm)
         self.net = nn.Sequential(nn.Flatten(), project, Unflatten(coarse), *norm, nn.ReLU(), up)
 

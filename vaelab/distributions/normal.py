@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 from torch.distributions import register_kl
 
+from vaelab import shared_batch
 from vaelab.distributions.base import Distribution, SampleShape, TensorMap, event_sum
+from vaelab.shared_batch import mine, total
 
 _HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 
@@ -196,11 +198,13 @@ class OptimalScaleNormal(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         error = (value - self.loc).square()
-        return event_sum(self._terms(error, error.mean()), self.event_ndim)
+        return event_sum(self._terms(error, shared_batch.mean(error, 1)), self.event_ndim)
 
     def log_prob_where(self, value: Tensor, observed: Tensor) -> Tensor:
         error = (value - self.loc).square().masked_fill(~observed, 0.0)
-        mean = error.sum() / observed.expand_as(error).sum().clamp_min(1)
+        sums = torch.stack([mine(part, 1).sum() for part in (error, observed.expand_as(error).to(error.dtype))])
+        squared, number = total(sums)
+        mean = squared / number.clamp_min(1)
         return event_sum(self._terms(error, mean).masked_fill(~observed, 0.0), self.event_ndim)
 
     def _terms(self, error: Tensor, mean: Tensor) -> Tensor:

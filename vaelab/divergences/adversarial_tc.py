@@ -15,6 +15,7 @@ from vaelab.inference import Trace
 from vaelab.nets import mlp
 from vaelab.registry import DIVERGENCES, OPTIMISERS, ComponentConfig, default
 from vaelab.schedules import Scalar
+from vaelab.shared_batch import common_draws, own_rows, whole
 from vaelab.types import BuildContext, StepContext, numel
 
 
@@ -43,7 +44,13 @@ class _Discriminator(Adversary):
     def loss(self, trace: Trace, context: StepContext) -> Tensor:
         z = flat_latents(trace).detach()
         # the paper permutes a second batch; permuting the same one differs by one in B, as its authors' code does
-        shuffled = torch.stack([column[torch.randperm(len(z), device=z.device)] for column in z.unbind(1)], 1)
+        everything = whole(z)
+        with common_draws(z.device):
+            orders = [torch.randperm(len(everything), device=z.device) for _ in range(z.shape[1])]
+        own = own_rows(len(z))
+        shuffled = torch.stack(
+            [column[order[own]] for column, order in zip(everything.unbind(1), orders, strict=True)], 1
+        )
         joint = self(z).squeeze(1)
         product = self(shuffled).squeeze(1)
         return 0.5 * (F.softplus(-joint) + F.softplus(product))

@@ -8,7 +8,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from vaelab.distributions import Distribution
 from vaelab.inference import Group
+from vaelab.shared_batch import own_rows, whole
 
 #: Minibatch stratified sampling, or minibatch weighted sampling.
 Estimator = Literal["stratified", "weighted"]
@@ -24,28 +26,35 @@ def log_aggregate(group: Group, size: int, estimator: Estimator) -> Tensor:
     """
     assert group.q is not None
     z = group.z[0]
-    posteriors = group.q.map(lambda tensor, event_ndim: tensor[0])
     # [i, j]: the density of datum i's draw under datum j's posterior
-    pairs = posteriors.log_prob(z.unsqueeze(1))
+    pairs = all_posteriors(group).log_prob(z.unsqueeze(1))
     return torch.logsumexp(log_weights(len(z), size, estimator, pairs) + pairs, 1)
 
 
+def all_posteriors(group: Group) -> Distribution:
+    """The posteriors of the first draw of each datum of the whole batch, batch shape `(B,)`."""
+    assert group.q is not None
+    rows = len(group.z[0])
+    return group.q.map(lambda tensor, event_ndim: whole(tensor[0].expand(rows, *tensor.shape[2:])))
+
+
 def log_weights(batch: int, size: int, estimator: str, like: Tensor) -> Tensor:
-    r"""Log weights `[B, B]` with which the densities of a minibatch estimate the aggregate posterior.
+    r"""Log weights `[B, B]`, or the rows of this process's data, with which the densities of a minibatch estimate the aggregate posterior.
 
     Args:
-        batch: B.
+        batch: data of this process.
         size: N, number of training data.
         estimator: `weighted` gives each $1/(BN)$ (which ignores that the datum itself is in the batch); `stratified`
             gives the datum itself $1/N$, one other $(N-M)/(NM)$ and the rest $1/M$, with $M = B - 1$.
-        like: a tensor whose dtype and device the weights take.
+        like: a tensor `[batch, B, ...]` whose dtype and device the weights take.
     """
+    own, batch = own_rows(batch), like.shape[1]
     if estimator == "weighted" or batch == 1:
-        return like.new_full((batch, batch), -math.log(batch * max(size, batch)))
+        return like.new_full((batch, batch), -math.log(batch * max(size, batch)))[own]
     others = batch - 1
     size = max(size, batch)
     weights = like.new_full((batch, batch), 1 / others)
     rows = torch.arange(batch, device=like.device)
     weights[rows, rows] = 1 / size
     weights[rows, (rows + 1) % batch] = (size - others) / (size * others)
-    return weights.log()
+    return weights.log()[own]

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from vaelab.divergences.aggregate import Estimator, log_weights
+from vaelab.divergences.aggregate import Estimator, all_posteriors, log_weights
 from vaelab.divergences.base import Divergence, DivergenceConfig
 from vaelab.errors import BuildError
 from vaelab.inference import Trace
@@ -78,9 +78,8 @@ class BetaTC(Divergence[BetaTCConfig]):
         q, z = group.q, group.z[0]
         assert q is not None
         batch = z.shape[0]
-        posteriors = q.map(lambda tensor, event_ndim: tensor[0])
         # [i, j, d]: the density of component d of datum i's draw under datum j's posterior
-        pairs = posteriors.log_prob_terms(z.unsqueeze(1)).flatten(2)
+        pairs = all_posteriors(group).log_prob_terms(z.unsqueeze(1)).flatten(2)
         weights = log_weights(batch, context.dataset_size, self.config.estimator, pairs)
         log_q = torch.logsumexp(weights + pairs.sum(2), 1)
         log_product = torch.logsumexp(weights.unsqueeze(2) + pairs, 1).sum(1)

@@ -12,6 +12,7 @@ from vaelab.divergences.base import Divergence, DivergenceConfig
 from vaelab.inference import Trace, sample_mean
 from vaelab.registry import DIVERGENCES, default
 from vaelab.schedules import NonNegativeScalar, schedule
+from vaelab.shared_batch import mean
 from vaelab.types import BuildContext, StepContext
 
 
@@ -69,7 +70,7 @@ class ControlledKL(Divergence[ControlledKLConfig]):
     def weight_of(self, value: Tensor, context: StepContext) -> Tensor:
         config = self.config
         with torch.no_grad():
-            error = self.target(context) - value.mean()
+            error = self.target(context) - mean(value)
             proportional = config.proportional * torch.sigmoid(-error)
             raw = proportional - config.integral * (self.sum + error) + config.least
             if self.training:

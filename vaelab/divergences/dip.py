@@ -13,6 +13,7 @@ from vaelab.errors import BuildError
 from vaelab.inference import Trace
 from vaelab.model import VAE
 from vaelab.registry import DIVERGENCES
+from vaelab.shared_batch import batch_mean, count, mine, total
 from vaelab.types import StepContext
 
 
@@ -56,10 +57,10 @@ class DIP(Divergence[DIPConfig]):
 
     def forward(self, trace: Trace, context: StepContext) -> Tensor:
         mean, variance = _moments(trace)
-        centred = mean - mean.mean(0)
-        covariance = centred.T @ centred / len(mean)
+        centred = mine(mean - batch_mean(mean))
+        covariance = total(centred.T @ centred) / count(mean)
         if self.config.version == "ii":
-            covariance = covariance + torch.diag(variance.mean(0))
+            covariance = covariance + torch.diag(batch_mean(variance))
         diagonal = covariance.diagonal()
         off = covariance.square().sum() - diagonal.square().sum()
         penalty = self.config.off_diagonal * off + self.config.diagonal * (diagonal - 1).square().sum()

@@ -14,6 +14,7 @@ from vaelab.inference import Group, Trace, sample_mean
 from vaelab.model import VAE
 from vaelab.registry import DIVERGENCES, default
 from vaelab.schedules import NonNegativeScalar, Scalar, schedule
+from vaelab.shared_batch import mean
 from vaelab.types import BuildContext, StepContext
 
 
@@ -109,7 +110,7 @@ class Capacity(Divergence[CapacityConfig]):
         # the constraint is on the expected rate, so the absolute value comes after the mean over the batch
         group = self.config.group
         rate = (trace.total_rate() if group is None else trace.rate(group)).mean(0)
-        gap = (rate.mean() - self.capacity(context)).abs()
+        gap = (mean(rate) - self.capacity(context)).abs()
         return gap.expand_as(rate)
 
 
@@ -135,6 +136,6 @@ class FreeBits(Divergence[FreeBitsConfig]):
     """
 
     def forward(self, trace: Trace, context: StepContext) -> Tensor:
-        rates = [trace.rate(i).mean() for i in range(len(trace.groups))]
+        rates = [mean(trace.rate(i), 1) for i in range(len(trace.groups))]
         total = torch.stack(rates).clamp_min(self.config.nats).sum()
         return total.expand(len(trace.batch))

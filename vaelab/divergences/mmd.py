@@ -12,6 +12,7 @@ from vaelab.divergences.base import Divergence, DivergenceConfig
 from vaelab.divergences.latents import flat_latents, prior_latents
 from vaelab.inference import Trace
 from vaelab.registry import DIVERGENCES
+from vaelab.shared_batch import whole
 from vaelab.types import StepContext
 
 
@@ -46,7 +47,7 @@ class MMD(Divergence[MMDConfig]):
 
     def forward(self, trace: Trace, context: StepContext) -> Tensor:
         z = flat_latents(trace)
-        return self.distance(z, prior_latents(trace)).expand(len(z))
+        return self.distance(whole(z), whole(prior_latents(trace))).expand(len(z))
 
     def distance(self, x: Tensor, y: Tensor) -> Tensor:
         """The estimate from two samples `[N, D]`."""

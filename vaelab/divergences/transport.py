@@ -13,6 +13,7 @@ from vaelab.divergences.base import Divergence, DivergenceConfig
 from vaelab.divergences.latents import flat_latents, prior_latents
 from vaelab.inference import Trace
 from vaelab.registry import DIVERGENCES
+from vaelab.shared_batch import common_draws, whole
 from vaelab.types import StepContext
 
 
@@ -40,11 +41,12 @@ class SlicedWasserstein(Divergence[SlicedWassersteinConfig]):
 
     def forward(self, trace: Trace, context: StepContext) -> Tensor:
         z = flat_latents(trace)
-        return self.distance(z, prior_latents(trace)).expand(len(z))
+        return self.distance(whole(z), whole(prior_latents(trace))).expand(len(z))
 
     def distance(self, x: Tensor, y: Tensor) -> Tensor:
         """The estimate from two samples `[N, D]`."""
-        directions = torch.randn(x.shape[1], self.config.projections, dtype=x.dtype, device=x.device)
+        with common_draws(x.device):
+            directions = torch.randn(x.shape[1], self.config.projections, dtype=x.dtype, device=x.device)
         directions = directions / directions.norm(dim=0)
         return ((x @ directions).sort(0).values - (y @ directions).sort(0).values).square().mean()
 
@@ -77,7 +79,7 @@ class Sinkhorn(Divergence[SinkhornConfig]):
 
     def forward(self, trace: Trace, context: StepContext) -> Tensor:
         z = flat_latents(trace)
-        return self.distance(z, prior_latents(trace)).expand(len(z))
+        return self.distance(whole(z), whole(prior_latents(trace))).expand(len(z))
 
     def distance(self, x: Tensor, y: Tensor) -> Tensor:
         """The divergence of two samples `[N, D]`."""

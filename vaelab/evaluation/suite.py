@@ -16,6 +16,7 @@ from vaelab.figures import Figure, FigureContext
 from vaelab.files import make_folder, replacing
 from vaelab.metrics import EvaluationContext, Value, measure, seeded
 from vaelab.model import VAE
+from vaelab.processes import ALONE, Processes
 from vaelab.registry import FIGURES
 from vaelab.types import DataSplits
 
@@ -103,7 +104,9 @@ def _finite(number: float | None) -> float | None:
     return number if number is not None and math.isfinite(number) else None
 
 
-def evaluate(model: VAE, data: DataSplits, config: EvaluationConfig, *, split: str = "test") -> Evaluation:
+def evaluate(
+    model: VAE, data: DataSplits, config: EvaluationConfig, *, split: str = "test", processes: Processes = ALONE
+) -> Evaluation:
     """All metrics of the config on one split. Neither the model's mode nor any random state is changed by it.
 
     Args:
@@ -111,6 +114,7 @@ def evaluate(model: VAE, data: DataSplits, config: EvaluationConfig, *, split: s
         data: the data set.
         config: which metrics, the batch size, and the seed of each metric's draws.
         split: `train`, `validation` or `test`.
+        processes: who share the work; all of them get the values.
 
     Raises:
         DataError: the data have no such split, or it is empty.
@@ -122,7 +126,7 @@ def evaluate(model: VAE, data: DataSplits, config: EvaluationConfig, *, split: s
     chosen = splits[split]
     if chosen is None:
         raise DataError(f"there is nothing to evaluate on: the data have no {split} split")
-    context = EvaluationContext(config.batch_size, config.seed, data=data)
+    context = EvaluationContext(config.batch_size, config.seed, data=data, processes=processes)
     values = measure(config.metrics, model, chosen, context)
     metrics = tuple(metric.model_dump(mode="json") for metric in config.metrics)
     return Evaluation(values, split, len(chosen), config.seed, config.batch_size, data.provenance, metrics)

@@ -65,6 +65,8 @@ class AmortisationGap(Metric[AmortisationGapConfig]):
     approximation gap.
     """
 
+    by_datum = True
+
     def evaluate(self, model: VAE, split: Split, context: EvaluationContext) -> dict[str, Value]:
         config = self.config
         context = context.limited(config.limit)

@@ -2,59 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
-from torch import Tensor
 
 from vaelab.errors import ConfigError, DataError
+from vaelab.metrics.sharing import dealt
+from vaelab.metrics.value import Better, Value, averaged
 from vaelab.model import VAE
+from vaelab.processes import ALONE, Processes, share, stream_seed
 from vaelab.registry import METRICS, ComponentConfig
 from vaelab.types import Batch, DataSpec, DataSplits, Split
-
-Better = Literal["lower", "higher"]
-
-
-@dataclass(frozen=True)
-class Value:
-    """A measured number.
-
-    Attributes:
-        value: the number.
-        stderr: standard error of its mean over the data, or None where it is no mean.
-        unit: `nats` unless it says otherwise; empty for a pure number.
-        better: which direction is better, or None where neither is.
-        extractor: of the features that it rests on, with the beginning of its checksum, or None where there are none. Values
-            by different extractors do not compare.
-        number: of data that it is a mean over, or None where it is no mean.
-    """
-
-    value: float
-    stderr: float | None = None
-    unit: str = "nats"
-    better: Better | None = None
-    extractor: str | None = None
-    number: int | None = field(default=None, compare=False)
-
-
-def averaged(terms: Iterable[Tensor], unit: str = "nats", better: Better | None = None) -> Value:
-    """The mean of one number a datum, with its standard error $s / \\sqrt{N}$.
-
-    Args:
-        terms: `[B]` of each batch. A smaller last batch weighs no more than its data do.
-        unit: of the number.
-        better: which direction is better.
-    """
-    everything = torch.cat([term.cpu().double() for term in terms])
-    number = len(everything)
-    # one datum has a mean and no standard error
-    stderr = float(everything.std()) / math.sqrt(number) if number > 1 else None
-    return Value(float(everything.mean()), stderr, unit, better, number=number)
 
 
 @dataclass(frozen=True)
@@ -67,6 +29,9 @@ class EvaluationContext:
         limit: use the first so many data only, or all where None.
         data: the whole data set, for samplers that are fitted to its training data.
         memory: what metrics of one evaluation share, such as generated pictures, by a key of theirs.
+        processes: who measure together.
+        seeded: whether each batch has draws of its own, which follow from `seed` and its place alone; `measure` says so.
+        part: whether `batches` are those of this process's part of the data.
     """
 
     batch_size: int = 500
@@ -74,11 +39,23 @@ class EvaluationContext:
     limit: int | None = None
     data: DataSplits | None = None
     memory: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    processes: Processes = ALONE
+    seeded: bool = False
+    part: bool = False
 
     def batches(self, split: Split) -> Iterator[Batch]:
-        """The split in its own order, once."""
+        """The split in its own order, once, or this process's part of it."""
         number = len(split) if self.limit is None else min(self.limit, len(split))
-        return split.batches(torch.arange(number), self.batch_size)
+        chosen = range(-(-number // self.batch_size))
+        if self.part:
+            chosen = share(len(chosen), self.processes.number, self.processes.rank)
+        order = torch.arange(number)[chosen.start * self.batch_size : chosen.stop * self.batch_size]
+        batches = split.batches(order, self.batch_size)
+        for place in chosen:
+            if self.seeded:
+                # before the batch is fetched, since binarisation may draw as well
+                torch.manual_seed(stream_seed(self.seed, place))
+            yield next(batches)
 
     def limited(self, limit: int | None) -> EvaluationContext:
         """The same context, restricted to the first `limit` data as well."""
@@ -86,11 +63,20 @@ class EvaluationContext:
         return replace(self, limit=min(limits) if limits else None)
 
 
+__all__ = ["Better", "EvaluationContext", "Metric", "Value", "averaged", "check_metrics", "measure", "seeded"]
+
 C = TypeVar("C", bound=ComponentConfig)
 
 
 class Metric(ABC, Generic[C]):
-    """Maps a model and a split to named numbers. The names say the estimator's choices, such as `nll_is128`."""
+    """Maps a model and a split to named numbers. The names say the estimator's choices, such as `nll_is128`.
+
+    Attributes:
+        by_datum: whether every value is `averaged` over one pass through `EvaluationContext.batches`, and what a batch gives
+            depends on no other, so that several processes may share the data.
+    """
+
+    by_datum: ClassVar[bool] = False
 
     def __init__(self, config: C) -> None:
         self.config = config
@@ -129,18 +115,26 @@ def measure(
     if len(split) == 0:
         raise DataError("there is nothing to evaluate on: the split is empty")
     split = split.to(model.device)
-    context = replace(context, memory={})  # nothing of another model or split may be found there
-    values: dict[str, Value] = {}
-    for config in metrics:
-        metric: Metric[Any] = METRICS.build(config)
+    context = replace(context, memory={}, seeded=True)  # nothing of another model or split may be found in the memory
+    built: list[Metric[Any]] = [METRICS.build(config) for config in metrics]
+
+    def evaluate(i: int) -> dict[str, Value] | None:
+        metric = built[i]
         metric.check(split.spec)
+        own = replace(context, part=metric.by_datum and context.processes.many)
         with model.evaluating(), torch.no_grad(), seeded(context.seed):
-            found = metric.evaluate(model, split, context)
-        if taken := sorted(values.keys() & found.keys()):
+            if own.part and next(own.batches(split), None) is None:
+                return None
+            return metric.evaluate(model, split, own)
+
+    values: dict[str, Value] = {}
+    found = dealt([metric.by_datum for metric in built], evaluate, context.processes)
+    for metric, new in zip(built, found, strict=True):
+        if taken := sorted(values.keys() & new.keys()):
             raise ConfigError(
-                f"metric '{config.kind}' and one before it both yield '{taken[0]}'; remove one of the two"
+                f"metric '{metric.config.kind}' and one before it both yield '{taken[0]}'; remove one of the two"
             )
-        values |= found
+        values |= {name: replace(value, terms=None) for name, value in new.items()}
     return values
 
 

@@ -66,6 +66,8 @@ class BitsPerDim(Metric[BitsPerDimConfig]):
     for models without a density, for uniform noise on bits, and for the cross-entropy of grey levels.
     """
 
+    by_datum = True
+
     def evaluate(self, model: VAE, split: Split, context: EvaluationContext) -> dict[str, Value]:
         config, spec = self.config, model.data
         uniform = config.dequantisation == "uniform"

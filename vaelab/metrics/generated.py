@@ -11,7 +11,7 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
 from vaelab.errors import DataError
-from vaelab.metrics.base import EvaluationContext
+from vaelab.metrics.base import EvaluationContext, seeded
 from vaelab.metrics.passes import offered
 from vaelab.model import VAE
 from vaelab.registry import EXTRACTORS, SAMPLERS, ComponentConfig, default
@@ -96,7 +96,8 @@ def compared(
         )
     key = f"{number} {config.model_dump_json(include=set(GenerationConfig.model_fields) - {'kind'})}"
     if key not in context.memory:
-        context.memory[key] = _compare(metric, config, model, split, context)
+        with seeded(context.seed):  # so that what a metric draws does not depend on which came first
+            context.memory[key] = _compare(metric, config, model, split, context)
     found: Compared = context.memory[key]
     return found
 

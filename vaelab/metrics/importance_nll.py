@@ -53,6 +53,8 @@ class ImportanceNLL(Metric[ImportanceNLLConfig]):
     poorer the posterior, so look at the effective sample size beside it.
     """
 
+    by_datum = True
+
     def evaluate(self, model: VAE, split: Split, context: EvaluationContext) -> dict[str, Value]:
         if not has_density(model, context.batches(split)):
             return {}

@@ -33,6 +33,8 @@ class LabelAccuracy(Metric[LabelAccuracyConfig]):
     Use it for semi-supervised models; for models without a latent that is the label it has nothing to measure.
     """
 
+    by_datum = True
+
     def evaluate(self, model: VAE, split: Split, context: EvaluationContext) -> dict[str, Value]:
         groups = model.prior.latent.groups
         shape = (1, split.spec.num_classes)

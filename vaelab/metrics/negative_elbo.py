@@ -43,6 +43,8 @@ class NegativeElbo(Metric[NegativeElboConfig]):
     `importance_nll`.
     """
 
+    by_datum = True
+
     def evaluate(self, model: VAE, split: Split, context: EvaluationContext) -> dict[str, Value]:
         names = ["negative_elbo", "distortion", "rate"]
         scored = has_density(model, context.batches(split))

@@ -40,6 +40,8 @@ class Reconstruction(Metric[ReconstructionConfig]):
     Use it to compare autoencoders; it rewards copying alone, and says nothing about samples.
     """
 
+    by_datum = True
+
     def evaluate(self, model: VAE, split: Split, context: EvaluationContext) -> dict[str, Value]:
         squared: list[Tensor] = []
         absolute: list[Tensor] = []

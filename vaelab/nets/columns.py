@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vaelab.errors import BuildError
 from vaelab.registry import ComponentConfig
+from vaelab.shared_batch import mine, shared, total
 from vaelab.types import DataSpec
 
 #: Position of a column and its number of levels.
@@ -96,8 +97,11 @@ class RunningStandardiser(nn.Module):
 
     def _observe(self, x: Tensor) -> None:
         """Chan et al. (1979): means and squared deviations of two parts joined."""
-        new = self.number + len(x)
-        delta = x.mean(0) - self.mean
-        self.square += (x - x.mean(0)).square().sum(0) + delta.square() * self.number * len(x) / new
-        self.mean += delta * len(x) / new
+        seen = mine(x)
+        count = total(self.number.new_tensor(len(seen)))
+        mean = total(seen.sum(0)) / count if shared() else x.mean(0)
+        new = self.number + count
+        delta = mean - self.mean
+        self.square += total((seen - mean).square().sum(0)) + delta.square() * self.number * count / new
+        self.mean += delta * count / new
         self.number.copy_(new)

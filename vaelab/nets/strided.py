@@ -9,6 +9,7 @@ from pydantic import PositiveInt
 from torch import nn
 
 from vaelab.errors import BuildError
+from vaelab.nets.batch_norm import BatchNorm2d
 from vaelab.nets.blocks import Activation
 from vaelab.registry import ComponentConfig
 from vaelab.types import DataSpec, Shape, require_image
@@ -77,7 +78,7 @@ class StridedDown(nn.Sequential):
             normed = norm and i > 0
             # a bias before a normalisation would have no effect
             layers.append(nn.Conv2d(width, out, 4, stride=2, padding=1, bias=not normed))
-            layers += [nn.BatchNorm2d(out), act()] if normed else [act()]
+            layers += [BatchNorm2d(out), act()] if normed else [act()]
             width = out
         super().__init__(*layers)
         self.out_shape: Shape = (width, *strided_sizes(shape[1], shape[2], len(channels))[-1])
@@ -104,6 +105,6 @@ class StridedUp(nn.Sequential):
             layers.append(
                 nn.ConvTranspose2d(fan_in, fan_out, 4, stride=2, padding=1, output_padding=odd, bias=not normed)
             )
-            layers += [nn.BatchNorm2d(fan_out)] if normed else []
+            layers += [BatchNorm2d(fan_out)] if normed else []
             layers += [] if last else [act()]
         super().__init__(*layers)

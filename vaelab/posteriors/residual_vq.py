@@ -13,6 +13,7 @@ from vaelab.errors import BuildError
 from vaelab.posteriors.base import PosteriorConfig
 from vaelab.posteriors.codes import CodesPosterior
 from vaelab.registry import POSTERIORS
+from vaelab.shared_batch import common_draws, own_rows, whole
 from vaelab.types import BuildContext
 
 #: All sums of code vectors are tabulated for the priors, so their number has a limit.
@@ -69,6 +70,7 @@ class ResidualVQPosterior(CodesPosterior[ResidualVQConfig]):
                 decay=config.decay,
                 commitment_weight=0.0,  # the penalty is computed below: the library's is one mean over the batch
                 threshold_ema_dead_code=config.threshold_dead or 0,
+                sync_codebook=False,  # its running means are those of the whole batch, see `quantise`
                 rotation_trick=False,  # the gradient is the paper's, straight through
             )
             for spec in self.owners
@@ -88,7 +90,10 @@ class ResidualVQPosterior(CodesPosterior[ResidualVQConfig]):
     def quantise(self, i: int, vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         # copied, because in training the library moves them after it has chosen
         books = self._vectors(i).clone()
-        _, chosen, _ = self._book(i)(vectors.detach())
+        everything, own = whole(vectors.detach()), own_rows(len(vectors))
+        with common_draws(vectors.device):
+            _, chosen, _ = self._book(i)(everything)
+        chosen = chosen[own]
         codes = torch.stack([book[k] for book, k in zip(books, chosen.unbind(-1), strict=True)])
         sums = codes.cumsum(0)
         penalty = self.config.commitment * (vectors - sums).square().sum((0, 2, 3))

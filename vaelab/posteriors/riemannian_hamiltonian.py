@@ -14,6 +14,7 @@ from vaelab.nets import connect
 from vaelab.nets.residual import soft_clamp
 from vaelab.posteriors.dynamics import DynamicsConfig, DynamicsPosterior
 from vaelab.registry import POSTERIORS
+from vaelab.shared_batch import whole
 from vaelab.types import BuildContext
 
 
@@ -93,8 +94,8 @@ class RiemannianHamiltonianPosterior(DynamicsPosterior[RiemannianHamiltonianConf
         centroids, factors = self.centroids, self.factors
         if self.training:
             number = len(centroids)
-            centroids = torch.cat([dynamics.base.loc[0], centroids])[:number]
-            factors = torch.cat([self.factor(feature), factors])[:number]
+            centroids = torch.cat([whole(dynamics.base.loc[0]), centroids])[:number]
+            factors = torch.cat([whole(self.factor(feature)), factors])[:number]
             self.centroids, self.factors = centroids.detach(), factors.detach()
         metric = KernelMetric(centroids, factors, self.config.temperature, self.config.regularisation)
         return RiemannianHamiltonianNormal(

@@ -11,6 +11,7 @@ from vaelab.distributions import nearest_codes, straight_through
 from vaelab.posteriors.base import PosteriorConfig
 from vaelab.posteriors.codes import CodesPosterior
 from vaelab.registry import POSTERIORS
+from vaelab.shared_batch import common_draws, own_rows, whole
 from vaelab.types import BuildContext
 
 
@@ -67,6 +68,7 @@ class VQPosterior(CodesPosterior[VQConfig]):
                 ema_update=not learned,
                 commitment_weight=0.0,  # the penalty is computed below: the library's is one mean over the batch
                 threshold_ema_dead_code=0 if learned else config.threshold_dead or 0,
+                sync_codebook=False,  # its running means are those of the whole batch, see `quantise`
                 rotation_trick=False,  # the gradient is the paper's, straight through
             )
             for spec in self.owners
@@ -76,7 +78,10 @@ class VQPosterior(CodesPosterior[VQConfig]):
         learned = self.config.codebook == "gradient"
         if self.training:
             # the library moves the running means after it has chosen, so that its vectors are the ones that were chosen
-            codes, index, _ = self._book(i)(vectors.detach())
+            everything, own = whole(vectors.detach()), own_rows(len(vectors))
+            with common_draws(vectors.device):
+                codes, index, _ = self._book(i)(everything)
+            codes, index = codes[own], index[own]
         else:
             # not by the library, which would run its k-means on whatever it sees first, such as the data of the build
             index = nearest_codes(self.codebook(i), vectors)

@@ -15,6 +15,7 @@ from vaelab.errors import BuildError
 from vaelab.nets import Activation, connect
 from vaelab.priors.base import LatentShape, Prior, as_shape
 from vaelab.registry import PRIORS, ComponentConfig
+from vaelab.shared_batch import whole
 from vaelab.types import Batch, BuildContext, GroupSpec, LatentSpec, State, numel
 
 #: Real conditions that are remembered for samples without one.
@@ -100,9 +101,10 @@ class ConditionalPrior(Prior[ConditionalConfig]):
             return replace(state, condition=self.recent[rows])
         if self.training and torch.is_grad_enabled():
             with torch.no_grad():
-                rows = (self.filled + torch.arange(number, device=self.recent.device)) % _RECENT
-                self.recent[rows] = state.condition.to(self.recent.dtype)
-                self.filled += number
+                conditions = whole(state.condition)
+                rows = (self.filled + torch.arange(len(conditions), device=self.recent.device)) % _RECENT
+                self.recent[rows] = conditions.to(self.recent.dtype)
+                self.filled += len(conditions)
         return state
 
     def group(self, i: int, state: State) -> Distribution:

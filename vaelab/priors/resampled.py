@@ -14,6 +14,7 @@ from vaelab.errors import BuildError
 from vaelab.nets import Activation, mlp
 from vaelab.priors.base import Prior
 from vaelab.registry import PRIORS, ComponentConfig, default
+from vaelab.shared_batch import mean_of_processes
 from vaelab.types import BuildContext, State, numel
 
 #: Keeps log Z finite where no proposal was accepted.
@@ -98,7 +99,7 @@ class ResampledPrior(Prior[ResampledConfig]):
     def _log_z(self, base: Distribution) -> Tensor:
         if not self.training:
             return self._evaluated(base)
-        estimate = self._estimate(base, self.config.samples)
+        estimate = mean_of_processes(self._estimate(base, self.config.samples))
         with torch.no_grad():
             self.mean_z.lerp_(estimate.to(self.mean_z.dtype), 1 - self.config.decay)
         # the value is the running mean's, the gradient that of the estimate

@@ -1,5 +1,6 @@
 """Training: one loop over steps and players, with checkpoints from which it goes on bit for bit."""
 
-from vaelab.training.loop import Reporter, StoppedError, Trainer
+from vaelab.errors import StoppedError
+from vaelab.training.loop import Reporter, Trainer
 
 __all__ = ["Reporter", "StoppedError", "Trainer"]

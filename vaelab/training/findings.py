@@ -13,6 +13,7 @@ from torch import Tensor
 from vaelab.errors import NonFiniteError, StorageError
 from vaelab.inference import infer
 from vaelab.model import VAE
+from vaelab.processes import ALONE, Processes
 from vaelab.training.checkpoint import save_checkpoint
 from vaelab.training.guard import Trouble
 from vaelab.training.update import Update
@@ -30,9 +31,11 @@ class Findings:
         update: what takes the steps.
         data: that they see.
         folder: where the state goes when the training stops.
+        processes: who train together; all of them find the same.
     """
 
-    def __init__(self, update: Update, data: Split, folder: Path) -> None:
+    def __init__(self, update: Update, data: Split, folder: Path, processes: Processes = ALONE) -> None:
+        self.processes = processes
         self.update = update
         self.data = data
         self.folder = folder
@@ -77,6 +80,8 @@ class Findings:
 
     def _save(self, trouble: Trouble, rows: Tensor) -> None:
         tensors, state = self.update.state()
+        if not self.processes.main:
+            return
         named = self.update.forward.named_parameters()
         tensors |= {f"gradient/{name}": p.grad for name, p in named if p.grad is not None}
         tensors["batch/x"] = self.data.fetch(rows).x

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -12,11 +13,12 @@ import torch
 from torch import Tensor
 
 from vaelab.config import TrainingConfig
-from vaelab.errors import DataError, NonFiniteError, RunError, VaelabError
+from vaelab.errors import DataError, NonFiniteError, RunError, StoppedError, VaelabError
 from vaelab.files import storage_error
 from vaelab.metrics import EvaluationContext, Value, measure
 from vaelab.model import VAE
 from vaelab.objectives import MODEL, Objective
+from vaelab.processes import ALONE, Processes, stream_seed
 from vaelab.training.checkpoint import (
     DamagedError,
     checkpoints,
@@ -27,16 +29,14 @@ from vaelab.training.checkpoint import (
 )
 from vaelab.training.findings import Findings, some
 from vaelab.training.order import Order
+from vaelab.training.random_states import random_states, restore_random_states
+from vaelab.training.shared import SharedUpdate, agree
 from vaelab.training.update import Update, under
-from vaelab.types import Batch, DataSplits, Split, StepContext
+from vaelab.types import DataSplits, Split, StepContext
 
 Line = dict[str, Any]
 
-
-class StoppedError(VaelabError):
-    """Training was asked to stop; a checkpoint was written. Exit code 130."""
-
-    exit_code = 130
+_log = logging.getLogger(__name__)
 
 
 class Reporter:
@@ -66,6 +66,8 @@ class Trainer:
         seed: of the order of the data.
         folder: of the checkpoints.
         reporter: told of each step and line.
+        processes: who train together, each with a part of every batch. All of them call the same methods; the main one
+            writes.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Trainer:
         seed: int,
         folder: Path,
         reporter: Reporter,
+        processes: Processes = ALONE,
     ) -> None:
         self.model = model
         self.objective = objective
@@ -86,6 +89,7 @@ class Trainer:
         self.seed = seed
         self.folder = folder
         self.reporter = reporter
+        self.processes = processes
         self.stop_requested = False
         size = len(data.train)
         self.order = Order(seed, size, config.batch_size, config.accumulate, config.drop_last)
@@ -100,8 +104,13 @@ class Trainer:
                 'training.early_stopping watches validation data, and there are none. Set "validation" in the data.'
             )
         self.total_steps = config.steps or (config.epochs or 0) * self.steps_per_epoch
-        self.update = Update(model, objective, config)
-        self.findings = Findings(self.update, data.train, folder.parent / "nonfinite")
+        self.update = (
+            SharedUpdate(model, objective, config, processes) if processes.many else Update(model, objective, config)
+        )
+        self.findings = Findings(self.update, data.train, folder.parent / "nonfinite", processes)
+        if not processes.main:
+            # the weights are those of the seed in all processes, and what each draws for its data is its own
+            torch.manual_seed(stream_seed(seed, processes.rank))
         self.step = 0
         self.best: float = math.inf
         self.best_step = 0
@@ -131,10 +140,12 @@ class Trainer:
             "bad_validations": self.bad_validations,
             "last_line": self.last_line,
             "skipped": self.update.guard.skipped,
+            "processes": self.processes.number,
         }
-        tensors["random/cpu"] = torch.get_rng_state()
-        if self.model.device.type == "cuda":
-            tensors["random/cuda"] = torch.cuda.get_rng_state(self.model.device)
+        tensors |= random_states(self.model.device, self.processes)
+        agree(self.update.forward, self.processes, self.step)
+        if not self.processes.main:
+            return
         self.reporter.sync()
         self._make_folder()
         save_checkpoint(self.folder, self.step, tensors, state)
@@ -156,7 +167,8 @@ class Trainer:
         Raises:
             RunError: it is damaged, or belongs to another experiment, or there is none before the newest.
         """
-        found = checkpoints(self.folder)
+        names = self.processes.from_main([path.name for path in checkpoints(self.folder)])
+        found = [self.folder / name for name in names]
         if previous and len(found) < 2:
             raise RunError(f"{self.folder}: there is no checkpoint before the newest one. Leave --resume-from out.")
         if not found:
@@ -170,20 +182,18 @@ class Trainer:
                 remedy = f"Go on from the one before it, {found[-2].name}, with --resume-from previous."
             raise DamagedError(f"{error} {remedy}") from error
         self._restore(chosen, tensors, state)
-        if previous:
+        self.processes.wait()
+        if previous and self.processes.main:
             set_aside(found[-1])
         return True
 
     def _restore(self, path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-        device = self.model.device
         try:
             self.update.load(tensors, state)
             self.best = math.inf if state["best"] is None else state["best"]
             self.best_step, self.bad_validations = state["best_step"], state["bad_validations"]
             self.step, self.last_line, self.update.guard.skipped = state["step"], state["last_line"], state["skipped"]
-            torch.set_rng_state(tensors["random/cpu"])
-            if device.type == "cuda" and "random/cuda" in tensors:
-                torch.cuda.set_rng_state(tensors["random/cuda"], device)
+            restore_random_states(path, tensors, state, self.model.device, self.processes, self.seed)
         except (KeyError, RuntimeError, ValueError) as error:
             raise RunError(f"{path}: not a checkpoint of this experiment ({error})") from error
 
@@ -197,6 +207,7 @@ class Trainer:
             NonFiniteError: a term is NaN or infinite.
         """
         self.update.forward.train()
+        agree(self.update.forward, self.processes, self.step)
         while self.step < self.total_steps and not self._stopped_early():
             self._epoch()
 
@@ -206,7 +217,7 @@ class Trainer:
 
     def _epoch(self) -> None:
         config = self.config
-        batches = self.data.train.batches(self.order.rest_of_epoch(self.step), config.batch_size)
+        batches = self.update.batches(self.data.train, self.order.rest_of_epoch(self.step), config.batch_size)
         for micro_batches in _chunks(batches, config.accumulate):
             trouble = self.update.take(micro_batches, self._context())
             if trouble is not None:
@@ -220,9 +231,10 @@ class Trainer:
             if (epoch_end or last) and self.data.validation is not None:
                 self._validate(self.data.validation, last=last)
             every = config.checkpoint_every or self.steps_per_epoch
-            if self.step % every == 0 or last or self.stop_requested:
+            stop = self.processes.any(self.stop_requested)
+            if self.step % every == 0 or last or stop:
                 self.save()
-            if self.stop_requested and not last:
+            if stop and not last:
                 raise StoppedError(f"stopped after step {self.step} of {self.total_steps}")
             if last or self._stopped_early():
                 return
@@ -263,7 +275,10 @@ class Trainer:
             return
         with self.averaged():
             values = measure(
-                self.config.validation, self.model, split, EvaluationContext(seed=self.seed, data=self.data)
+                self.config.validation,
+                self.model,
+                split,
+                EvaluationContext(seed=self.seed, data=self.data, processes=self.processes),
             )
         line: Line = {"split": "validation", "step": self.step, "epoch": self._fraction()}
         line |= {name: value.value for name, value in values.items()}
@@ -282,13 +297,17 @@ class Trainer:
         value = values[watch.metric].value
         if value < self.best - watch.min_delta:
             self.best, self.best_step, self.bad_validations = value, self.step, 0
-            self._make_folder()
-            with self.averaged():
-                state = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
-                save_checkpoint(self.folder / "best", self.step, state, {"value": value})
-            prune(self.folder / "best", keep=1)
+            if self.processes.main:
+                self._save_best(value)
         else:
             self.bad_validations += 1
+
+    def _save_best(self, value: float) -> None:
+        self._make_folder()
+        with self.averaged():
+            state = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
+            save_checkpoint(self.folder / "best", self.step, state, {"value": value})
+        prune(self.folder / "best", keep=1)
 
     def _stopped_early(self) -> bool:
         watch = self.config.early_stopping
@@ -302,6 +321,7 @@ class Trainer:
 
     def finish(self) -> int:
         """Leave in the model the weights to evaluate (best, averaged or last) and return the step that they are of."""
+        self.processes.wait()
         best = checkpoints(self.folder / "best") if self.config.early_stopping else []
         if best:
             tensors, state = load_checkpoint(best[-1])
@@ -314,7 +334,7 @@ class Trainer:
         return self.step
 
 
-def _chunks(batches: Iterator[Batch], size: int) -> Iterator[list[Batch]]:
+def _chunks(batches: Iterator[Any], size: int) -> Iterator[list[Any]]:
     chunk = []
     for batch in batches:
         chunk.append(batch)

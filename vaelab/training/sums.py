@@ -76,3 +76,6 @@ class TermSums:
         """The inverse of `state`."""
         self._sums = tensors["sums"].to(device) if "sums" in tensors else None
         self._names, self._count = state["names"], state["count"]
+        if isinstance(self._count, list):  # several processes wrote it, and it is read by another number of them
+            self._count = sum(self._count)
+            self._sums = None if self._sums is None else self._sums.sum(0)

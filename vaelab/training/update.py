@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -18,7 +18,7 @@ from vaelab.training.averaging import WeightAverage
 from vaelab.training.checkpoint import flatten_optimiser, unflatten_optimiser
 from vaelab.training.guard import Guard, Trouble
 from vaelab.training.sums import TermSums
-from vaelab.types import Batch, StepContext
+from vaelab.types import Batch, Split, StepContext
 
 
 class _Forward(nn.Module):
@@ -61,7 +61,11 @@ class Update:
             torch.compile(self.forward) if config.compile else self.forward
         )
 
-    def take(self, micro_batches: list[Batch], context: StepContext) -> Trouble | None:
+    def batches(self, split: Split, order: Tensor, batch_size: int) -> Iterator[Any]:
+        """The data in this order, as `take` takes them."""
+        return split.batches(order, batch_size)
+
+    def take(self, micro_batches: list[Any], context: StepContext) -> Trouble | None:
         """One step of every player, on the gradient of all micro-batches, unless the guard finds something.
 
         Returns:
@@ -72,6 +76,7 @@ class Update:
             optimiser.clear()
         for batch in micro_batches:
             self._accumulate(batch, context, len(micro_batches))
+        self._exchange()
         trouble = self.guard.look(context.step, self.sums)
         if self.guard.passed:
             for optimiser in self.optimisers.values():
@@ -80,19 +85,25 @@ class Update:
                 self.average.update(context.step + 1, self.guard.out)
         return trouble
 
-    def _accumulate(self, batch: Batch, context: StepContext, parts: int) -> None:
+    def _accumulate(self, batch: Any, context: StepContext, parts: int) -> None:
         """Add the gradients of one micro-batch of `parts`."""
         with self._autocast():
             losses = self._run(batch, context)
         last = list(losses)[-1]
         for player, loss in losses.items():
-            value = loss.value.sum() if self.objective.config.reduction == "sum" else loss.value.mean()
+            value = self._scalar(loss)
             if parts > 1:
                 value = value / parts
             # one player's gradients need no choice of inputs; several may share a graph, which the last one frees
             inputs = None if len(losses) == 1 else self.parameters[player]
             torch.autograd.backward(value, inputs=inputs, retain_graph=player != last)
         self.sums.add(losses)
+
+    def _scalar(self, loss: Loss) -> Tensor:
+        return loss.value.sum() if self.objective.config.reduction == "sum" else loss.value.mean()
+
+    def _exchange(self) -> None:
+        """Between the backward passes and the step."""
 
     def _autocast(self) -> Any:
         if self.config.precision == "float32":
