@@ -175,6 +175,7 @@ def trainer_of(name: str, folder: Path, processes: Processes, **training: Any) -
         }
     )
     data = splits(case.data)
+    folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(3)
     model, objective = build(experiment.model, experiment.objective, data.train.spec)
     return Trainer(

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Any, Literal
 
 import numpy as np
 import torch
@@ -97,6 +97,18 @@ def read(path: Path, key: str) -> Tensor:
         with np.errstate(over="ignore"):  # what becomes infinite is refused by the reader of the tensor
             cast = np.ascontiguousarray(array).astype(str(to).removeprefix("torch."), copy=False)
         return torch.from_numpy(cast)
+
+
+def mapped(path: Path) -> np.memmap[Any, Any]:
+    """A .npy file's array, of which nothing is read yet.
+
+    Raises:
+        DataError: it cannot be read, or is shorter than its header says.
+    """
+    with _explained(path):
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        assert isinstance(array, np.memmap)
+        return array
 
 
 def _require(path: Path, key: str) -> None:

@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import Literal, Self
 
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from vaelab.datasets import array_files
 from vaelab.datasets.array_layout import Layout, arrange, arranged_shape
+from vaelab.datasets.array_reader import ArrayReader
 from vaelab.datasets.array_values import checked_values
 from vaelab.datasets.base import Dataset, DatasetConfig
 from vaelab.datasets.bounded import expanded
 from vaelab.datasets.locate import checksums
 from vaelab.datasets.memory import MemoryPart
 from vaelab.datasets.partition import MAX_SEED, partition
+from vaelab.datasets.streaming import ReaderPart
 from vaelab.errors import BuildError, DataError
 from vaelab.registry import DATASETS
 from vaelab.section import PathText
@@ -78,6 +80,13 @@ class ArraysConfig(DatasetConfig):
 
     split_seed: int = Field(default=0, ge=0, le=MAX_SEED)
     """Seed of the permutation that decides which data are held out."""
+
+    memory_limit: NonNegativeInt = 2**30
+    """Bytes as they are kept (one of a byte or bit, four of another number) up to which a .npy file is read into memory; above, it
+    is streamed. Files of other formats are always read."""
+
+    workers: NonNegativeInt = 2
+    """Processes that read streamed data; 0 reads in the training process."""
 
     @classmethod
     def example(cls) -> Self:
@@ -156,7 +165,7 @@ class Arrays(Dataset[ArraysConfig]):
 
     def _part(
         self, path: Path, key: str, label_key: str | None, condition_key: str | None, required: bool
-    ) -> MemoryPart:
+    ) -> MemoryPart | ReaderPart:
         config = self.config
         found = array_files.header(path, key)
         if len(found.shape) < 2 or not found.shape[0]:
@@ -170,6 +179,9 @@ class Arrays(Dataset[ArraysConfig]):
                 f"{where} holds data of shape {shape}, and {self.spec.shape} was expected. Correct 'shape' or 'layout', or give "
                 "data of one shape."
             )
+        kept = math.prod(found.shape) * (1 if found.number in ("uint8", "bool") else 4)
+        if path.suffix == ".npy" and kept > config.memory_limit:
+            return self._streamed(path, key, self._values(found))
         x = array_files.read(path, key)
         missing = x.isnan() if config.missing and x.is_floating_point() else None
         x, divisor = checked_values(x, found.number, self._values(found), where, missing)
@@ -179,6 +191,15 @@ class Arrays(Dataset[ArraysConfig]):
         return MemoryPart(
             arrange(x, config.layout), y, divisor, condition=self._conditions(path, condition_key, len(x))
         )
+
+    def _streamed(self, path: Path, key: str, values: Values) -> ReaderPart:
+        if self.config.missing or self.config.conditions is not None:
+            raise DataError(
+                f'{path} is larger than \'memory_limit\', and data with "missing" numbers or "conditions" are not streamed. Raise the '
+                "limit, or give fewer data."
+            )
+        reader = ArrayReader.of(path, key, values, self.config.layout)
+        return ReaderPart(reader, None, self.config.workers, False, reader.divisor)
 
     def _conditions(self, path: Path, key: str | None, count: int) -> Tensor | None:
         if key is None:

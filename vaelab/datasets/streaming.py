@@ -25,7 +25,7 @@ class Reader(Protocol):
     def __len__(self) -> int: ...
 
     def read(self, row: int) -> Tensor:
-        """Datum number `row`, uint8 with 255 for white, of any shape.
+        """Datum number `row`, uint8 or float32, of any shape.
 
         Raises:
             DataError: it is damaged.
@@ -42,12 +42,14 @@ class ReaderPart:
         y: labels `[N]`, int64, or None.
         workers: processes (or threads, where data are read once) that read.
         in_memory: read what a split needs once and keep it, instead of reading it anew each time.
+        divisor: the number that stands for white.
     """
 
     reader: Reader
     y: Tensor | None
     workers: int
     in_memory: bool
+    divisor: float = 255.0
 
     def __len__(self) -> int:
         return len(self.reader)
@@ -60,7 +62,7 @@ class ReaderPart:
         # processes
         with ThreadPoolExecutor(max(1, self.workers)) as pool:
             flat = torch.stack(list(pool.map(self.reader.read, rows.tolist()))).flatten(1)
-        stored, divisor = binariser.store(flat, 255.0, rows)
+        stored, divisor = binariser.store(flat, self.divisor, rows)
         y = None if self.y is None else self.y.index_select(0, rows)
         return MemorySplit(spec, stored, y, divisor, binariser.dynamic)
 
@@ -72,8 +74,8 @@ class _Chunks(TorchDataset["Tensor | str"]):
     instead.
     """
 
-    def __init__(self, reader: Reader, rows: Tensor, binariser: Binariser) -> None:
-        self._reader = reader
+    def __init__(self, part: ReaderPart, rows: Tensor, binariser: Binariser) -> None:
+        self._reader, self._divisor = part.reader, part.divisor
         self._rows = rows
         self._binariser = binariser
 
@@ -83,7 +85,7 @@ class _Chunks(TorchDataset["Tensor | str"]):
             flat = torch.stack([self._reader.read(row).flatten() for row in rows.tolist()])
         except DataError as error:
             return str(error)
-        return self._binariser.store(flat, 255.0, rows)[0]
+        return self._binariser.store(flat, self._divisor, rows)[0]
 
 
 def _unchanged(chunk: Any) -> Any:
@@ -114,8 +116,8 @@ class StreamingSplit:
         self._rows = rows
         self._binariser = binariser
         self._device = device or torch.device("cpu")
-        self._chunks = _Chunks(part.reader, rows, binariser)
-        self._divisor = 255.0 if binariser.mode in ("none", "dynamic") else 1.0
+        self._chunks = _Chunks(part, rows, binariser)
+        self._divisor = part.divisor if binariser.mode in ("none", "dynamic") else 1.0
 
     def __len__(self) -> int:
         return self._rows.shape[0]
