@@ -15,7 +15,7 @@ from vaelab.comparison import compare
 from vaelab.config import load_experiment
 
 DOCS = ROOT / "docs"
-STUDIES = sorted(path.parent for path in (DOCS / "results" / "studies").glob("*/study.json"))
+STUDIES = sorted(path.parent for path in (DOCS / "results" / "studies").glob("*/comparison.json"))
 EACH = pytest.mark.parametrize("folder", STUDIES, ids=lambda path: path.name)
 
 
