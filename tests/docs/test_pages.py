@@ -86,6 +86,8 @@ def _parse(line: str) -> None:
     words = shlex.split(line.split("&&")[-1])
     while "=" in words[0]:  # variables of the environment
         words.pop(0)
+    if words[0] == "torchrun":  # which runs python
+        words = ["python", *words[words.index("-m") :]]
     assert words[:3] == ["python", "-m", "vaelab"], f"commands are shown as 'python -m vaelab': {line}"
     group = typer.main.get_command(app)
     name, arguments = words[3], words[4:]
