@@ -50,7 +50,11 @@ Cli = Callable[..., Done]
 
 def call(*arguments: str, cwd: Path) -> Done:
     """The command line in this process: a new one takes seconds to import torch."""
-    out, err = io.StringIO(), io.StringIO()
+    # as the interpreter makes them: half a surrogate pair cannot be printed
+    out, err = (
+        io.TextIOWrapper(io.BytesIO(), "utf-8", how, newline="\n", write_through=True)
+        for how in ("strict", "backslashreplace")
+    )
     code = 0
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         patch.chdir(cwd)
@@ -75,7 +79,7 @@ def call(*arguments: str, cwd: Path) -> Done:
             for module in set(sys.modules) - modules:
                 if module.startswith("my_package"):
                     del sys.modules[module]
-    return Done(code, out.getvalue(), err.getvalue())
+    return Done(code, *(stream.buffer.getvalue().decode() for stream in (out, err)))
 
 
 def process(*arguments: str, cwd: Path) -> Done:

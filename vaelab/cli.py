@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -188,8 +189,8 @@ def reconstruct(
 def traverse(
     run: RunArgument = "",
     group: Annotated[int, typer.Option(min=0, help="Latent group.")] = 0,
-    units: Annotated[int, typer.Option(min=1, help="How many units, the most informative first.")] = 10,
-    steps: Annotated[int, typer.Option(min=2, help="Pictures a unit.")] = 11,
+    units: Annotated[int, typer.Option(min=1, max=1000, help="How many units, the most informative first.")] = 10,
+    steps: Annotated[int, typer.Option(min=2, max=1000, help="Pictures a unit.")] = 11,
     seed: SeedOption = 0,
     out: OutOption = None,
     device: DeviceOption = None,
@@ -221,6 +222,10 @@ def main() -> None:
         console = Console(quiet=True)
     logger = logging.getLogger("vaelab")
     logger.handlers = [LogHandler(errors)]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # names of files may hold what no encoding has
+            stream.reconfigure(errors="backslashreplace")
     logger.setLevel(logging.INFO if flags.verbose and not flags.quiet else logging.WARNING)
     try:
         app(prog_name=_program())

@@ -88,7 +88,9 @@ def register(app: typer.Typer, console: Callable[[], Console]) -> None:
     def ensemble(
         runs: RunsArgument = None,
         weights: Annotated[str, typer.Option(help="uniform, or fitted to the validation data by EM.")] = "uniform",
-        samples: Annotated[int, typer.Option(min=1, help="Importance samples a datum and member.")] = 128,
+        samples: Annotated[
+            int, typer.Option(min=1, max=1_000_000, help="Importance samples a datum and member.")
+        ] = 128,
         limit: Annotated[int | None, typer.Option(min=1, help="Use the first so many data of each split.")] = None,
         num: Annotated[int, typer.Option(min=1, max=10_000, help="Pictures drawn from the mixture.")] = 64,
         seed: SeedOption = 0,

@@ -25,6 +25,8 @@ _REASONS = {
     errno.EPERM: "there is no permission to write here. Choose another place, or change the permissions",
     errno.ENOENT: "the folder is gone. Bring it back, or choose another place",
     errno.ENOTDIR: "a part of the path is no folder. Choose another place",
+    errno.EISDIR: "it is a folder. Give the name of a file",
+    errno.ENAMETOOLONG: "the name is too long. Choose another one",
     errno.EIO: "the disk reports an error. Choose another one",
 }
 
@@ -67,6 +69,8 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         StorageError: the disk is full, or the place cannot be written.
     """
+    if not path.name:
+        raise storage_error(path, IsADirectoryError(errno.EISDIR, "a folder"))
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     make_folder(path.parent)
     try:
@@ -74,6 +78,8 @@ def replacing(path: Path) -> Iterator[Path]:
         for file in sorted(temporary.rglob("*")) if temporary.is_dir() else (temporary,):
             _sync(file)
         if path.is_dir():
+            if not temporary.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "a folder")
             # a folder cannot be replaced by another in one move
             aside = path.with_name(f".{path.name}.{os.getpid()}.old.tmp")
             os.replace(path, aside)

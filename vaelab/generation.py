@@ -109,7 +109,7 @@ def _one_hot(run: Run, label: str) -> Tensor:
             '"label" in the data, or leave --condition out.'
         )
     classes = shape[0]
-    if not (label.isdecimal() and int(label) < classes):
+    if label not in map(str, range(classes)):
         raise ConfigError(f"--condition {label}: the labels are 0 to {classes - 1}")
     return F.one_hot(torch.tensor([int(label)]), classes).float().to(run.model.device)
 
@@ -134,7 +134,7 @@ def around_examples(run: Run, label: str, number: int, folder: Path, *, seed: in
     classes = run.model.data.num_classes
     if classes is None:
         raise DataError("--digit needs labels, and these data have none. Leave it out to draw from the prior.")
-    if label != "all" and not (label.isdecimal() and int(label) < classes):
+    if label != "all" and label not in map(str, range(classes)):
         raise ConfigError(f"--digit {label}: the labels are 0 to {classes - 1}, or 'all'")
     labels = range(classes) if label == "all" else (int(label),)
     names, pictures = [], []

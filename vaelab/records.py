@@ -82,6 +82,20 @@ class FindingRecord(Record):
     until: int | None = None
 
 
+class TrainingRecord(Record):
+    """state.json of a checkpoint that training goes on from."""
+
+    step: NonNegativeInt
+    optimisers: dict[str, dict[str, Any]]
+    names: list[str]
+    count: NonNegativeInt
+    best: float | None
+    best_step: NonNegativeInt
+    bad_validations: NonNegativeInt
+    last_line: NonNegativeInt | None
+    skipped: NonNegativeInt
+
+
 class LineRecord(Record):
     """A line of metrics.jsonl or health.jsonl: terms by their names, beside where it stands."""
 
@@ -111,7 +125,7 @@ def read_record(path: Path, record: type[Record]) -> dict[str, Any]:
         content = read_json(path)
     except ConfigError as error:
         raise RunError(f"{error} {_REMEDY}") from error
-    return _checked(content, record, str(path))
+    return checked(content, record, str(path))
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -141,14 +155,15 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         except (UnicodeDecodeError, ConfigError) as error:
             said = error if isinstance(error, ConfigError) else f"{where}: not UTF-8 text"
             raise RunError(f"{said}. {_REMEDY}") from error
-        lines.append(_checked(line, LineRecord, where))
+        lines.append(checked(line, LineRecord, where))
     return lines
 
 
 _REMEDY = "Restore the file from a copy, or remove it."
 
 
-def _checked(content: Any, record: type[Record], where: str) -> dict[str, Any]:
+def checked(content: Any, record: type[Record], where: str) -> dict[str, Any]:
+    """A JSON object that holds what a record does. Raises `RunError` as `read_record` does, naming `where`."""
     if not isinstance(content, dict):
         raise RunError(f"{where}: not a JSON object. {_REMEDY}")
     try:

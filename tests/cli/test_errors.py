@@ -87,6 +87,7 @@ def test_unfit_labels_and_temperatures(finished: tuple[Path, Done], tmp_path: Pa
     for arguments, words in (
         (("--digit", "10"), "0 to 9"),
         (("--digit", "three"), "0 to 9"),
+        (("--digit", "1" * 5000), "0 to 9"),
         (("--temperature", "0"), "temperature"),
         (("--sampler", "pixelcnn"), "unknown sampler kind"),
     ):
@@ -135,17 +136,18 @@ def test_validate_reports_every_file(cli: Cli, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "settings",
+    ("code", "settings"),
     [
-        ("training.early_stopping={}", "data.validation=0"),
-        ("training.drop_last=true", "training.batch_size=100000"),
+        (3, ("training.early_stopping={}", "data.validation=0")),
+        (3, ("training.drop_last=true", "training.batch_size=100000")),
+        (2, ('training.early_stopping={"metric": "negative_elbow"}',)),
     ],
 )
 def test_a_run_that_is_refused_before_its_first_step_leaves_nothing(
-    cli: Cli, tmp_path: Path, settings: tuple[str, ...]
-):
+    cli: Cli, tmp_path: Path, code: int, settings: tuple[str, ...]
+) -> None:
     arguments = [argument for setting in settings for argument in ("--set", setting)]
-    refused(cli("run", "tiny.json", *arguments), 3, "training.")
+    refused(cli("run", "tiny.json", *arguments), code, "training.")
     assert not list((tmp_path / "runs").rglob("*"))
 
 
@@ -180,3 +182,36 @@ def test_names_that_lead_elsewhere(cli: Cli, tmp_path: Path) -> None:
 def test_no_run_has_such_a_name(cli: Cli) -> None:
     for name in ("x" * 5000, "a/" * 3000, "~nobody/x", "💥", ".."):
         refused(cli("evaluate", name), 4, "is no run")
+
+
+@pytest.mark.parametrize("place", [".", "kept", "..", "kept/"])
+def test_a_file_is_not_written_over_a_folder(cli: Cli, tmp_path: Path, place: str) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "mine.txt").write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    refused(cli("schema", "--out", place), 6, "it is a folder", "Give the name of a file")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ('{"kind": "digits", "kind": "mnist"}', ("DATA", "stands twice")),
+        ('{"a": ' * 3000, ("DATA",)),
+        ('{"kind": 3}', ("DATA", "'kind'")),
+        ("~nobody-of-that-name/x.npz", ("no file, no folder",)),
+        ("x" * 5000, ("no file, no folder",)),
+        ('{"kind": "table", "path": "~nobody-of-that-name/x.csv"}', ("x.csv",)),
+        ('{"kind": "huggingface", "path": "~nobody-of-that-name/x"}', ("nobody-of-that-name",)),
+    ],
+)
+def test_data_that_cannot_be_looked_at(cli: Cli, data: str, words: tuple[str, ...]) -> None:
+    done = cli("inspect", data)
+    assert done.code in (2, 3)
+    refused(done, done.code, *words)
+
+
+def test_figures_have_bounds(cli: Cli) -> None:
+    for figure in ('{"kind": "samples", "number": 1000000}', '{"kind": "manifold", "size": 5000}'):
+        refused(cli("validate", "tiny.json", "--set", f"evaluation.figures=[{figure}]"), 2, "$.evaluation.figures[0]")
+    assert cli("traverse", "tiny", "--steps", "1000000").code == 2

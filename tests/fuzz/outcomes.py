@@ -19,19 +19,19 @@ from vaelab.errors import VaelabError
 PATIENCE = 30
 
 #: Exit codes of docs/errors.md that bad input may lead to; 1 for what a message explains, 70 never.
-CODES = {0, 1, 2, 3, 4, 5}
+CODES = {0, 1, 2, 3, 4, 5, 6, 7}
 
 #: A remedy is an instruction, or says what a value is to be.
 REMEDY = re.compile(
     r"""\b(use|set|give|choose|take|write|run|remove|delete|add|leave|put|lower|raise|reduce|train|correct|convert|install|name|
     restore|evaluate|mend|hold\ out|bring|get|save|scale|store|quote|change|list|replace|copy|go\ on|begin|wait|store|pass|wrap|
-    should|must|needs?|expected|known\ (kinds|keys)|did\ you\ mean|is\ required|there\ are|it\ holds|it\ has|not\ JSON|
-    have\ at\ (least|most)|labels\ are|splits\ are|may\ be|required)\b""",
+    should|must|needs?|requires|expected|known\ (kinds|keys)|did\ you\ mean|is\ required|there\ are|it\ holds|it\ has|not\ JSON|
+    have\ at\ (least|most)|labels\ are|splits\ are|may\ be|required|say\ which)\b|\b(Families|Data\ sets):""",
     re.IGNORECASE | re.VERBOSE,
 )
 
-#: A place is a JSON path, a file, an option, or a component by its kind.
-PLACE = re.compile(r"""\$(\.|\[|:)|--[a-z]|[/\\.]\w|'[^']+'""")
+#: A place is a JSON path, a file, an option, an argument that is missing, or a component by its kind.
+PLACE = re.compile(r"""\$(\.|\[|:)|--[a-z]|[/\\.]\w|'[^']+'|: cannot be read|\bDATA\b|\bsay which \w+""")
 
 
 def attempt(action: Callable[[], Any], *, leaves: Path | None = None) -> VaelabError | None:
@@ -45,7 +45,7 @@ def attempt(action: Callable[[], Any], *, leaves: Path | None = None) -> VaelabE
         The error, or None where all went well.
     """
     try:
-        with _soon():
+        with soon():
             action()
     except VaelabError as error:
         judge(str(error), error.exit_code)
@@ -65,7 +65,9 @@ def judge(message: str, code: int) -> None:
 
 
 @contextmanager
-def _soon() -> Iterator[None]:
+def soon() -> Iterator[None]:
+    """Refuse what computes for ever."""
+
     def end(number: int, frame: Any) -> None:
         raise TimeoutError(f"not done after {PATIENCE} s of computing")
 
@@ -82,7 +84,7 @@ def _soon() -> Iterator[None]:
 def fuzz(ordinary: int, long: int, case: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Any]:
     """A property of random cases, as two tests: a short one that belongs to the ordinary tests, and a long one.
 
-    `pytest -m fuzz` runs the long ones. The function takes the case, and then fixtures by their names.
+    `pytest -m fuzz` runs the long ones. The function takes the case.
 
     Args:
         ordinary: cases of the short test; the same each time.

@@ -41,11 +41,11 @@ def built(text: str) -> None:
     check_metrics((*experiment.training.validation, *experiment.evaluation.metrics), spec)
 
 
-@fuzz(400, 20_000, case=mutated())
+@fuzz(200, 20_000, case=mutated())
 def test_validation(text: str) -> None:
     attempt(lambda: parsed(text))
 
 
-@fuzz(40, 4_000, case=plausible())
+@fuzz(20, 4_000, case=plausible())
 def test_building(text: str) -> None:
     attempt(lambda: built(text))

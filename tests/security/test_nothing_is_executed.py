@@ -23,8 +23,10 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 warnings.simplefilter("ignore")
 import numpy as np
+import PIL.Image
 import torch
 
+PIL.Image.init()  # its modules make named tuples by exec when they are imported
 torch.set_num_threads(1)
 from fuzz.test_run_directories import EXPERIMENT, SWEEP, looked_at, resumed
 from fuzz.test_data_files import SETS, read
@@ -34,6 +36,7 @@ from vaelab.registry import FAMILIES
 from vaelab.sweep import run_sweep, sweep_status
 import vaelab.likelihoods.perceptual, vaelab.nets.inception, torchvision
 
+ALL = sys.argv[2] == "all"
 for registry in FAMILIES.values():
     len(registry)
 
@@ -147,14 +150,15 @@ with tempfile.TemporaryDirectory() as folder:
     newest = max(name for name in whole if name.startswith("checkpoints")).rpartition("/")[0]
     for name in sorted(name for name in whole if not name.startswith((".", "figures", "report", "checkpoints")) or newest in name):
         action = resumed if name.startswith("checkpoints") else looked_at
-        for kind in ("exec", "torch"):
+        for kind in ("exec", "torch") if ALL else ("exec",):
             plant(run, name, PICKLES[kind], lambda: action(run))
             for other, content in whole.items():  # resuming writes some of them
                 (run / other).write_bytes(content)
-    run_sweep(SWEEP, folder)
-    sweep = Path(folder) / "tiny_sweep"
-    for name in ("journal.log", "config.json"):
-        plant(sweep, name, PICKLES["exec"], lambda: sweep_status(SWEEP, folder))
+    if ALL:
+        run_sweep(SWEEP, folder)
+        sweep = Path(folder) / "tiny_sweep"
+        for name in ("journal.log", "config.json"):
+            plant(sweep, name, PICKLES["exec"], lambda: sweep_status(SWEEP, folder))
 
 os.environ.pop("VAELAB_DATA", None)
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp()
@@ -165,24 +169,24 @@ for name, (files, content) in SETS.items():
             (Path(folder) / file).write_bytes(data)
         places = {key: f"{folder}/{content[key]}" for key in ("path", "test_path", "root") if key in content}
         first = sorted(files)[0]
-        for kind in ("exec", "shell", "torch", "numpy", "npz", "zip"):
+        for kind in ("exec", "shell", "torch", "numpy", "npz", "zip") if ALL else ("exec", "numpy", "zip"):
             plant(folder, first, PICKLES[kind], lambda: read({**content, **places}))
 
 with tempfile.TemporaryDirectory() as folder:
     weights = Path(folder) / "weights.pth"
-    for kind in ("exec", "torch"):
+    for kind in ("exec", "torch") if ALL else ():
         weights.write_bytes(PICKLES[kind])
-        for network in ("vgg11",):
-            attempt("weights of " + network, lambda: vaelab.nets.frozen.torchvision_network(network, weights, (0,)))
+        attempt("weights of vgg11", lambda: vaelab.nets.frozen.torchvision_network("vgg11", weights, (0,)))
         attempt("weights of inception", lambda: vaelab.nets.inception.InceptionFeatures(weights))
 """
 
 
-@pytest.fixture(scope="module")
-def outcomes() -> list[dict[str, object]]:
+@pytest.fixture(scope="module", params=["some", pytest.param("all", marks=pytest.mark.slow)])
+def outcomes(request: pytest.FixtureRequest) -> list[dict[str, object]]:
+    """What came of every file, with some kinds of pickle or all of them."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(ROOT / "tests")],
+        [sys.executable, "-c", PROGRAM, str(ROOT / "tests"), request.param],
         env=environment,
         capture_output=True,
         text=True,
@@ -194,7 +198,7 @@ def outcomes() -> list[dict[str, object]]:
 
 
 def test_no_planted_code_ran(outcomes: list[dict[str, object]]) -> None:
-    assert len(outcomes) > 100
+    assert len(outcomes) > 50
     for outcome in outcomes:
         assert not outcome["witness"], outcome
         assert outcome["seen"] == [], outcome
@@ -205,8 +209,8 @@ def test_planted_files_are_refused(outcomes: list[dict[str, object]]) -> None:
     assert accepted <= {"intact", *NOT_READ}
 
 
-#: Files of a run that are written for people, and those that are read to go on with it alone.
-NOT_READ = {"report.html", "model_card.md", "latent_map.json"}
+#: Files of a run that are written for people.
+NOT_READ = {"README.md"}
 
 
 def _calls(path: Path) -> list[tuple[str, ast.Call]]:
@@ -220,6 +224,7 @@ def test_the_source_reads_no_pickle() -> None:
         ("__init__.py", "import_module"),  # vaelab's own names, the first time that they are asked for
         ("plugins.py", "importlib.import_module"),  # plugins are code, and named by the user
         ("registry.py", "importlib.import_module"),  # vaelab's own packages
+        ("flows.py", "import_module"),  # a module of zuko by its whole name, which no config gives
         ("inception.py", "torch.load"),  # a file whose whole SHA-256 was compared, and weights_only besides
     }
     for path in sorted((ROOT / "vaelab").rglob("*.py")):

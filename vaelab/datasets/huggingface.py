@@ -19,6 +19,7 @@ from vaelab.datasets.array_files import Number
 from vaelab.datasets.array_layout import Layout, arrange, arranged_shape
 from vaelab.datasets.array_values import checked_values
 from vaelab.datasets.base import Dataset, DatasetConfig
+from vaelab.datasets.bounded import expanded
 from vaelab.datasets.locate import checksums
 from vaelab.datasets.memory import MemoryPart
 from vaelab.datasets.partition import MAX_SEED, partition
@@ -99,7 +100,7 @@ class HuggingFace(Dataset[HuggingFaceConfig]):
     def spec(self) -> DataSpec:
         """Shape from the config or from the description of the columns; classes from the latter."""
         config = self.config
-        path = Path(config.path).expanduser()
+        path = expanded(config.path)
         known = arrow_files.features(path) if path.is_dir() or config.size is None else {}
         classes = arrow_files.class_names(known.get(config.y or ""))
         count = None if classes is None else len(classes)
@@ -111,7 +112,7 @@ class HuggingFace(Dataset[HuggingFaceConfig]):
     def load(self) -> DataSplits:
         """Map the files, and decode the pictures if they fit into memory."""
         config = self.config
-        paths = [Path(path).expanduser() for path in (config.path, config.test_path) if path is not None]
+        paths = [expanded(path) for path in (config.path, config.test_path) if path is not None]
         tables = [arrow_files.read(path) for path in paths]
         size = config.height_width
         needed = 0 if size is None else sum(table.num_rows for table in tables) * config.channels * size[0] * size[1]

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from vaelab.datasets import arrow_files, table_files
 from vaelab.datasets.base import Dataset, DatasetConfig
+from vaelab.datasets.bounded import expanded
 from vaelab.datasets.locate import checksums
 from vaelab.datasets.memory import MemoryPart
 from vaelab.datasets.partition import MAX_SEED, divide, partition
@@ -91,7 +92,7 @@ class OwnTable(Dataset[TableConfig]):
     def load(self) -> DataSplits:
         """Read the table, number its levels and standardise it."""
         config = self.config
-        paths = [self._path, *([Path(config.test_path).expanduser()] if config.test_path else ())]
+        paths = [self._path, *([expanded(config.test_path)] if config.test_path else ())]
         parts = [self._part(path) for path in paths]
         columns = self._columns(table_files.header(self._path) if config.columns is None else ())
         scales: dict[str, list[float]] = {}
@@ -116,7 +117,7 @@ class OwnTable(Dataset[TableConfig]):
 
     @property
     def _path(self) -> Path:
-        return Path(self.config.path).expanduser()
+        return expanded(self.config.path)
 
     def _columns(self, header: tuple[str, ...]) -> Mapping[str, Literal["real"] | tuple[str, ...]]:
         if self.config.columns is not None:

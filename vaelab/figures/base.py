@@ -5,7 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
+
+from pydantic import Field
 
 from vaelab.model import VAE
 from vaelab.registry import ComponentConfig
@@ -13,6 +15,9 @@ from vaelab.types import DataSplits
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
+
+#: How many of something a figure puts side by side. More than these are no picture, and would fill the memory.
+Few = Annotated[int, Field(gt=0, le=1000)]
 
 
 @dataclass(frozen=True)

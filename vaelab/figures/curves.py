@@ -6,9 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import PositiveInt
-
-from vaelab.figures.base import Figure, FigureContext
+from vaelab.figures.base import Few, Figure, FigureContext
 from vaelab.figures.sheets import COLOURS, new_picture
 from vaelab.history import Points, in_nats, ordered, series, without_outset
 from vaelab.model import VAE
@@ -23,7 +21,7 @@ class CurvesConfig(ComponentConfig):
 
     kind: Literal["curves"] = "curves"
 
-    panels: PositiveInt = 9
+    panels: Few = 9
     """Terms shown, at most."""
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from pydantic import PositiveInt
 
-from vaelab.figures.base import Figure, FigureContext
+from vaelab.figures.base import Few, Figure, FigureContext
 from vaelab.figures.sheets import Labels, pick, sheet
 from vaelab.imputation import impute
 from vaelab.model import VAE
@@ -22,10 +22,10 @@ class ImputationsConfig(ComponentConfig):
 
     kind: Literal["imputations"] = "imputations"
 
-    number: PositiveInt = 10
+    number: Few = 10
     """Data, chosen at random from the test split."""
 
-    draws: PositiveInt = 3
+    draws: Few = 3
     """Imputations of each, besides the mean."""
 
     samples: PositiveInt = 100

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field
 from torch import Tensor
 
 from vaelab.figures.base import Figure, FigureContext
@@ -27,7 +27,7 @@ class ManifoldConfig(ComponentConfig):
 
     kind: Literal["manifold"] = "manifold"
 
-    size: PositiveInt = Field(15, ge=2)
+    size: int = Field(15, ge=2, le=200)
     """Rows and columns."""
 
     @classmethod

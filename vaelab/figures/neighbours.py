@@ -9,7 +9,7 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
 from vaelab.extractors import Extractor
-from vaelab.figures.base import Figure, FigureContext
+from vaelab.figures.base import Few, Figure, FigureContext
 from vaelab.figures.sheets import Labels, pick, sheet
 from vaelab.metrics import pictures_of
 from vaelab.model import VAE
@@ -29,10 +29,10 @@ class NeighboursConfig(ComponentConfig):
 
     kind: Literal["neighbours"] = "neighbours"
 
-    number: PositiveInt = 10
+    number: Few = 10
     """Samples."""
 
-    neighbours: PositiveInt = 5
+    neighbours: Few = 5
     """Training data beside each sample."""
 
     extractor: Annotated[ComponentConfig, EXTRACTORS] = default("pixels")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import PositiveInt
-
-from vaelab.figures.base import Figure, FigureContext
+from vaelab.figures.base import Few, Figure, FigureContext
 from vaelab.figures.sheets import Labels, expected, pick, sheet
 from vaelab.figures.tiles import in_rows
 from vaelab.model import VAE
@@ -21,10 +19,10 @@ class ReconstructionsConfig(ComponentConfig):
 
     kind: Literal["reconstructions"] = "reconstructions"
 
-    number: PositiveInt = 40
+    number: Few = 40
     """Data, chosen at random from the test split."""
 
-    columns: PositiveInt = 10
+    columns: Few = 10
     """Data a row."""
 
     @classmethod

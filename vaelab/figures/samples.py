@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import PositiveFloat
 
-from vaelab.figures.base import Figure, FigureContext
+from vaelab.figures.base import Few, Figure, FigureContext
 from vaelab.figures.sheets import Labels, expected, sheet
 from vaelab.figures.tiles import in_rows
 from vaelab.model import VAE
@@ -22,7 +22,7 @@ class SamplesConfig(ComponentConfig):
 
     kind: Literal["samples"] = "samples"
 
-    number: PositiveInt = 64
+    number: Few = 64
     """Samples."""
 
     temperature: PositiveFloat = 1.0

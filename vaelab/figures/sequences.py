@@ -11,7 +11,7 @@ from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from vaelab.errors import ConfigError
-from vaelab.figures.base import Figure, FigureContext
+from vaelab.figures.base import Few, Figure, FigureContext
 from vaelab.figures.sheets import Labels, expected, pick, sheet
 from vaelab.model import VAE
 from vaelab.nets.sequences import static_groups
@@ -27,7 +27,7 @@ class SequencesConfig(ComponentConfig):
 
     kind: Literal["sequences"] = "sequences"
 
-    number: PositiveInt = 6
+    number: Few = 6
     """Sequences of the test split, and as many new ones."""
 
     swaps: NonNegativeInt = 4

@@ -9,7 +9,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from vaelab.errors import ConfigError
-from vaelab.figures.base import Figure, FigureContext
+from vaelab.figures.base import Few, Figure, FigureContext
 from vaelab.figures.sheets import Labels, expected, pick, pick_batches, sheet
 from vaelab.inference import infer_latents
 from vaelab.metrics import latent_moments, offered, seeded
@@ -29,10 +29,10 @@ class TraversalsConfig(ComponentConfig):
     group: NonNegativeInt = 0
     """Which latent group, in the order in which they are drawn."""
 
-    units: PositiveInt = 10
+    units: Few = 10
     """Rows, at most."""
 
-    steps: PositiveInt = Field(9, ge=2)
+    steps: Few = Field(9, ge=2)
     """Columns."""
 
     span: PositiveFloat = 3.0

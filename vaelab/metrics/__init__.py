@@ -1,6 +1,6 @@
 """Metrics: numbers about a trained model."""
 
-from vaelab.metrics.base import EvaluationContext, Metric, Value, averaged, check_metrics, measure, seeded
+from vaelab.metrics.base import EvaluationContext, Metric, Value, averaged, check_metrics, foreseen, measure, seeded
 from vaelab.metrics.generated import pictures_of
 from vaelab.metrics.passes import (
     LatentMoments,
@@ -21,6 +21,7 @@ __all__ = [
     "averaged",
     "check_metrics",
     "chunks",
+    "foreseen",
     "has_density",
     "latent_moments",
     "log_weight_sums",

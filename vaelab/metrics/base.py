@@ -10,13 +10,16 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 
-from vaelab.errors import ConfigError, DataError
+from vaelab.errors import ConfigError, DataError, VaelabError
 from vaelab.metrics.sharing import dealt
 from vaelab.metrics.value import Better, Value, averaged
 from vaelab.model import VAE
 from vaelab.processes import ALONE, Processes, share, stream_seed
 from vaelab.registry import METRICS, ComponentConfig
 from vaelab.types import Batch, DataSpec, DataSplits, Split
+
+#: Data on which an untrained model is measured, to see which values there will be.
+_FEW = 200
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,22 @@ def measure(
             )
         values |= {name: replace(value, terms=None) for name, value in new.items()}
     return values
+
+
+def foreseen(metrics: Iterable[ComponentConfig], model: VAE, data: DataSplits) -> dict[str, Value]:
+    """The values that a training with validation data will log, of a model that was not trained; few data do for most.
+
+    Raises:
+        DataError: there are no validation data.
+        VaelabError: as `measure` does.
+    """
+    if data.validation is None:
+        raise DataError('there are no validation data. Set "validation" in the data.')
+    try:
+        return measure(metrics, model, data.validation, EvaluationContext(limit=_FEW, data=data))
+    except VaelabError:
+        # a metric that needs more data, such as some of each class
+        return measure(metrics, model, data.validation, EvaluationContext(data=data))
 
 
 @contextmanager

@@ -89,7 +89,7 @@ def inspect_data(data: str, *, limit: int = _SAMPLE) -> Inspection:
     proposal = recognise(data)
     kind = proposal.data.get("kind")
     if not isinstance(kind, str):
-        raise ConfigError("DATA is a JSON object without a 'kind'")
+        raise ConfigError("DATA is a JSON object without a 'kind'. Add one, such as \"mnist\".")
     config_type = DATASETS[kind].config
     # pictures are decoded when they are looked at, not all of them at once
     lazily = {name: 0 for name in ("memory_limit", "workers") if name in config_type.model_fields}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from vaelab.datasets import array_files, arrow_files, pictures, table_files
+from vaelab.datasets.bounded import expanded
 from vaelab.errors import ConfigError, DataError
+from vaelab.reading import parse_json
 from vaelab.registry import DATASETS
 
 #: Pictures whose headers are read.
@@ -49,14 +51,11 @@ def recognise(data: str) -> Proposal:
         DataError: it cannot be read.
     """
     if data.lstrip().startswith("{"):
-        try:
-            return Proposal(json.loads(data))
-        except ValueError as error:
-            raise ConfigError(f"DATA is no JSON: {error}") from error
-    path = Path(data).expanduser()
-    if path.is_dir():
+        return Proposal(parse_json(data, "DATA"))
+    path = expanded(data)
+    if os.path.isdir(path):  # which says False of a name that no file can have
         return _folder(path)
-    if path.is_file():
+    if os.path.isfile(path):
         if path.suffix in array_files.SUFFIXES:
             return _arrays(path)
         if path.suffix in table_files.SUFFIXES:

@@ -7,16 +7,13 @@ from typing import Any
 
 from vaelab.build import build
 from vaelab.config import Experiment, parse_experiment
-from vaelab.errors import ConfigError, VaelabError
-from vaelab.metrics import EvaluationContext, Value, measure
+from vaelab.errors import ConfigError
+from vaelab.metrics import foreseen
 from vaelab.metrics.base import Better
 from vaelab.model import VAE
 from vaelab.registry import DATASETS
 from vaelab.sweep.config import Parameters, Sweep
 from vaelab.types import DataSplits
-
-_FEW = 200
-"""Validation data on which an untrained model shows which values the metrics yield."""
 
 
 def check_sweep(sweep: Sweep, source: str) -> Better:
@@ -90,7 +87,8 @@ class _Checks:
         """Read the data, look for those of validation, and ask the metrics of an untrained model."""
         for experiment, where in list(self.data.values())[1:]:
             self._validation(experiment, where)
-        values = self._values(self._validation(self.base, f"{self.source}: $.experiment"))
+        data = self._validation(self.base, f"{self.source}: $.experiment")
+        values = foreseen(self.base.training.validation, _model(self.base), data)
         metric = self.sweep.metric
         if metric not in values:
             raise ConfigError(
@@ -114,15 +112,6 @@ class _Checks:
                 'such as "set": {"data.validation": 1000}.'
             )
         return data
-
-    def _values(self, data: DataSplits) -> dict[str, Value]:
-        assert data.validation is not None
-        model, metrics = _model(self.base), self.base.training.validation
-        try:
-            return measure(metrics, model, data.validation, EvaluationContext(limit=_FEW))
-        except VaelabError:
-            # a metric that needs more data, such as some of each class
-            return measure(metrics, model, data.validation, EvaluationContext())
 
 
 def _model(experiment: Experiment) -> VAE:

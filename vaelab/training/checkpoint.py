@@ -80,7 +80,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
                 raise DamagedError(f"{path / name} is damaged: its checksum is not the one recorded.")
         state = json.loads((path / _STATE).read_text())
         state = CHECKPOINT.apply(state, state["format"], path)
-    except (OSError, ValueError, AttributeError, TypeError, KeyError) as error:
+    except (OSError, ValueError, AttributeError, TypeError, KeyError, RecursionError) as error:
         raise DamagedError(f"{path}: not a readable checkpoint ({type(error).__name__}: {error}).") from error
     return _read(path / _TENSORS), state
 

@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 
 from vaelab.config import TrainingConfig
-from vaelab.errors import DataError, NonFiniteError, RunError, StoppedError, VaelabError
+from vaelab.errors import DataError, NonFiniteError, RunError, StoppedError
 from vaelab.files import storage_error
-from vaelab.metrics import EvaluationContext, Value, measure
+from vaelab.metrics import EvaluationContext, Value, foreseen, measure
 from vaelab.model import VAE
 from vaelab.objectives import MODEL, Objective
 from vaelab.processes import ALONE, Processes, stream_seed
+from vaelab.records import TrainingRecord, checked
 from vaelab.training.checkpoint import (
     DamagedError,
     checkpoints,
@@ -32,6 +33,7 @@ from vaelab.training.order import Order
 from vaelab.training.random_states import random_states, restore_random_states
 from vaelab.training.shared import SharedUpdate, agree
 from vaelab.training.update import Update, under
+from vaelab.training.watched import watched
 from vaelab.types import DataSplits, Split, StepContext
 
 Line = dict[str, Any]
@@ -188,14 +190,17 @@ class Trainer:
         return True
 
     def _restore(self, path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+        checked(state, TrainingRecord, f"{path / 'state.json'}")
         try:
             self.update.load(tensors, state)
             self.best = math.inf if state["best"] is None else state["best"]
             self.best_step, self.bad_validations = state["best_step"], state["bad_validations"]
             self.step, self.last_line, self.update.guard.skipped = state["step"], state["last_line"], state["skipped"]
             restore_random_states(path, tensors, state, self.model.device, self.processes, self.seed)
-        except (KeyError, RuntimeError, ValueError) as error:
-            raise RunError(f"{path}: not a checkpoint of this experiment ({error})") from error
+        except (KeyError, RuntimeError, ValueError, TypeError) as error:
+            raise RunError(
+                f"{path}: not a checkpoint of this experiment ({error}). Remove it to go on from the one before."
+            ) from error
 
     # The loop
 
@@ -205,7 +210,10 @@ class Trainer:
         Raises:
             StoppedError: `stop_requested` was set; a checkpoint was written after the step.
             NonFiniteError: a term is NaN or infinite.
+            ConfigError: early stopping watches a value that no validation metric yields.
         """
+        if self.step == 0 and self.config.early_stopping:
+            watched(self.config.early_stopping.metric, foreseen(self.config.validation, self.model, self.data))
         self.update.forward.train()
         agree(self.update.forward, self.processes, self.step)
         while self.step < self.total_steps and not self._stopped_early():
@@ -289,12 +297,7 @@ class Trainer:
         watch = self.config.early_stopping
         if watch is None:
             return
-        if watch.metric not in values:
-            raise VaelabError(
-                f"training.early_stopping watches '{watch.metric}', which no validation metric yields. "
-                f"There are: {', '.join(values)}."
-            )
-        value = values[watch.metric].value
+        value = watched(watch.metric, values).value
         if value < self.best - watch.min_delta:
             self.best, self.best_step, self.bad_validations = value, self.step, 0
             if self.processes.main:
