@@ -12,7 +12,8 @@ import pytest
 from vaelab.health import Finding, diagnose
 from vaelab.health.evaluation import of_evaluation
 from vaelab.health.latents import of_latents
-from vaelab.health.training import at_the_end, while_training
+from vaelab.health.rules import while_training
+from vaelab.health.training import at_the_end
 from vaelab.runs import RunDirectory
 
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results"

@@ -7,7 +7,8 @@ from typing import Any
 from vaelab.health.evaluation import of_evaluation, of_manifest
 from vaelab.health.finding import Finding
 from vaelab.health.latents import of_latents
-from vaelab.health.training import at_the_end, while_training
+from vaelab.health.rules import while_training
+from vaelab.health.training import at_the_end
 from vaelab.reading import read_json
 from vaelab.runs import RunDirectory
 

@@ -8,7 +8,7 @@ from typing import Any
 from vaelab.health.finding import Finding
 from vaelab.health.latents import of_latents
 from vaelab.health.probe import Probe
-from vaelab.health.training import while_training
+from vaelab.health.rules import Rules
 from vaelab.health.weights import Movement, Sizes
 from vaelab.lines import LineWriter, keep_until
 from vaelab.model import VAE
@@ -48,7 +48,8 @@ class Monitor:
     ) -> None:
         self._file = directory.health
         keep_until(self._file, step)
-        self._lines = directory.history()
+        self._rules = Rules()
+        self._rules.look(directory.history())
         recorded = directory.health_lines()
         self._probes = [line for line in recorded if line["split"] == "probe"]
         self._known = {Finding.from_json(line["finding"]).key for line in recorded if line["split"] == "finding"}
@@ -60,31 +61,32 @@ class Monitor:
 
     def line(self, line: Line) -> list[Finding]:
         """What is new with this line of metrics.jsonl."""
-        self._lines.append(line)
-        found: list[Finding] = []
+        self._rules.look([line])
+        found = self._rules.findings()
         if line["split"] == "train":
             found += self._movement.look(line) if self._movement else []
             found += self._sizes.look(line)
-            self._take_probe(line)
-        found += while_training(self._lines)
-        # what a unit never did is known at the end
-        found += [finding for finding in of_latents(self._probes) if finding.kind == "unit_collapsing"]
+            if self._take_probe(line):
+                # what a unit never did is known at the end
+                found += [finding for finding in of_latents(self._probes) if finding.kind == "unit_collapsing"]
         new = [finding for finding in found if finding.key not in self._known and finding.until is None]
         for finding in new:
             self._known.add(finding.key)
             self._write({"split": "finding", "step": line["step"], "finding": finding.to_json()})
         return new
 
-    def _take_probe(self, line: Line) -> None:
+    def _take_probe(self, line: Line) -> bool:
         try:
             probe = self._probe and self._probe.line(line["step"], line["epoch"])
         except Exception as error:  # nobody asked for the probe, and the training goes on without it
             _log.warning("latents are not watched: %s: %s", type(error).__name__, error)
             self._probe = None
-            return
-        if probe:
-            self._probes.append(probe)
-            self._write(probe)
+            return False
+        if not probe:
+            return False
+        self._probes.append(probe)
+        self._write(probe)
+        return True
 
     def _write(self, content: Line) -> None:
         with LineWriter(self._file) as file:
