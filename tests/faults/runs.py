@@ -112,7 +112,7 @@ def finished(content: dict[str, Any], out: Path) -> float:
     return time.monotonic() - started
 
 
-def killed(content: dict[str, Any], out: Path, after: float, lines: int = 0) -> bool:
+def killed(content: dict[str, Any], out: Path, after: float, lines: int = 0, *, weights: bool = False) -> bool:
     """Do or go on with a run, and kill it after some seconds; False where it had ended by then.
 
     Args:
@@ -120,9 +120,10 @@ def killed(content: dict[str, Any], out: Path, after: float, lines: int = 0) -> 
         out: folder of the run.
         after: seconds.
         lines: of metrics.jsonl that must be there before the seconds are counted, so that the training is met as well.
+        weights: whether those of the trained model must be there, so that the evaluation is met.
     """
     process = start(go_on, content, str(out))
-    while process.exitcode is None and _lines(out) < lines:
+    while process.exitcode is None and (_lines(out) < lines or (weights and not _trained(out))):
         process.join(0.002)
     process.join(after)
     if process.exitcode is None:
@@ -137,3 +138,7 @@ def _lines(out: Path) -> int:
     return sum(
         (run / "metrics.jsonl").read_text().count("\n") for run in begun(out) if (run / "metrics.jsonl").exists()
     )
+
+
+def _trained(out: Path) -> bool:
+    return any((run / "weights.safetensors").exists() for run in begun(out))

@@ -13,6 +13,10 @@ import pytest
 from faults.runs import EXPERIMENTS, begun, experiment, finished, killed
 
 
+#: What is waited for before a kill: nothing but some time, a line of metrics.jsonl, or the end of the training.
+AIMS = ("moment", "line", "weights")
+
+
 def content(run: Path) -> dict[str, Any]:
     """All that must not depend on interruptions."""
     evaluation = json.loads((run / "evaluation.json").read_text())
@@ -52,10 +56,15 @@ def kill_and_go_on(name: str, kills: int, folder: Path, seed: int, **changes: An
             if moments.total() == kills:
                 finished(setting, out)
                 break
-            if chance.random() < 0.5:
-                ended = not killed(setting, out, chance.uniform(0.02, 1.1 * seconds))
-            else:
-                ended = not killed(setting, out, chance.uniform(0.0, 0.05), chance.randrange(1, number_of_lines))
+            # a run is not killed again and again at its end, where it would stay
+            if (begun(out) or [out])[0].joinpath("weights.safetensors").exists() and chance.random() < 0.5:
+                finished(setting, out)
+                break
+            aim, latest = chance.choice(AIMS), 0.05
+            if aim == "moment":
+                latest = 1.1 * seconds
+            line = chance.randrange(1, number_of_lines) if aim == "line" else 0
+            ended = not killed(setting, out, chance.uniform(0.0, latest), line, weights=aim == "weights")
             run = (begun(out) or [None])[0]
             if not ended:
                 moments[moment(run)] += 1
