@@ -12,7 +12,6 @@ import pytest
 
 from faults.runs import EXPERIMENTS, begun, experiment, finished, killed
 
-
 #: What is waited for before a kill: nothing but some time, a line of metrics.jsonl, or the end of the training.
 AIMS = ("moment", "line", "weights")
 
