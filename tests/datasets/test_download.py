@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import http.server
+import multiprocessing
 import socket
 import threading
 import time
@@ -26,6 +27,7 @@ class Server:
     files: dict[str, bytes] = field(default_factory=dict)
     requested: list[str] = field(default_factory=list)
     redirects: dict[str, str] = field(default_factory=dict)
+    together: threading.Barrier | None = None
 
     def remote(self, name: str, *mirrors: str) -> Remote:
         md5 = hashlib.md5(self.files[name]).hexdigest()
@@ -40,6 +42,8 @@ def server(nowhere) -> Iterator[Server]:
         def do_GET(self) -> None:
             name = self.path.rpartition("/")[2]
             found.requested.append(name)
+            if found.together is not None:
+                found.together.wait(20)
             if name in found.redirects:
                 self.send_response(302)
                 self.send_header("Location", found.redirects[name])
@@ -98,6 +102,28 @@ def test_mnist_is_downloaded_once_into_the_cache(mnist_server, nowhere):
     assert asked >= 4
     assert Mnist(MnistConfig()).load().provenance["place"] == "cache"
     assert len(mnist_server.requested) == asked
+
+
+def test_two_processes_that_prepare_one_data_set_do_not_spoil_it(mnist_server, nowhere, idx):
+    """The server answers neither before both have asked, file by file."""
+    mnist_server.together = threading.Barrier(2)
+
+    def prepare() -> None:
+        splits = Mnist(MnistConfig()).load()
+        assert splits.provenance["place"] == "download"
+        assert splits.provenance["sizes"] == {"train": 30, "validation": 0, "test": 12}
+
+    # forked, so that they know of the server's addresses
+    both = [multiprocessing.get_context("fork").Process(target=prepare) for _ in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(60)
+    assert [process.exitcode for process in both] == [0, 0]
+    assert sorted(mnist_server.requested) == sorted(2 * list(mnist_server.files))
+    folder = nowhere / "MNIST" / "raw"
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == mnist_server.files
+    assert Mnist(MnistConfig()).load().provenance["place"] == "cache"
 
 
 def test_a_wrong_checksum_is_refused_and_leaves_nothing(mnist_server, nowhere):

@@ -150,6 +150,10 @@ def test_bad_steps_are_only_told(make_trainer: Make, waits: bool, caplog: pytest
     assert "it was taken nevertheless" in caplog.text
     assert caplog.text.count("\n") <= 3, "of many steps three are told"
     assert math.isnan(recorder.lines[-1]["negative_elbo"])
+    lines = [line for line in recorder.lines if line["split"] == "train"]
+    assert [line["nonfinite"] for line in lines] == [max(0, line["step"] - BAD + 1) for line in lines]
+    again, _ = make_trainer(epochs=2, on_nonfinite="warn")
+    assert not again.restore() or again.update.guard.taken == lines[again.step - 1]["nonfinite"]
 
 
 @WAITS

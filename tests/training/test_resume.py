@@ -82,8 +82,22 @@ def test_a_damaged_checkpoint_is_noticed(make_trainer: Make, tmp_path: Path) -> 
     with pytest.raises(RunError, match="damaged"):
         again.restore()
     (path / "checksums.json").write_text("{")
+    for nothing in ("{", "{}", "[]", "null"):
+        (path / "checksums.json").write_text(nothing)
+        with pytest.raises(RunError, match="not a readable checkpoint"):
+            again.restore()
+
+
+@pytest.mark.parametrize("content", ["[]", "null", '"state"', "{}"])
+def test_a_state_that_is_none_is_refused(make_trainer: Make, tmp_path: Path, content: str) -> None:
+    trainer, _ = make_trainer(epochs=1)
+    trainer.save()
+    [path] = checkpoints(tmp_path / "checkpoints")
+    (path / "state.json").write_text(content)
+    names = ("tensors.safetensors", "state.json")
+    (path / "checksums.json").write_text(json.dumps({name: sha256(path / name) for name in names}))
     with pytest.raises(RunError, match="not a readable checkpoint"):
-        again.restore()
+        trainer.restore()
 
 
 def test_a_checkpoint_of_another_experiment_is_refused(make_trainer: Make) -> None:

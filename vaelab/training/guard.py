@@ -66,6 +66,7 @@ class Guard:
         self._device = device
         self.norm = 0.0
         self.skipped = 0
+        self.taken = 0
         self._pending: _Pending | None = None
 
     def begin(self, sums: TermSums) -> None:
@@ -106,7 +107,9 @@ class Guard:
                 self._leave_out(sums)
             return None
         trouble = self._trouble(step, sums.names, finite, torch.cat(norms))
-        if self.config.on_nonfinite != "warn":
+        if self.config.on_nonfinite == "warn":
+            self.taken += 1
+        else:
             self._leave_out(sums)
         return trouble
 
@@ -137,6 +140,7 @@ class Guard:
             out = out | (greatest > self.config.skip_gradient_above)
             pending.norm = torch.maximum(pending.norm, greatest.nan_to_num(0.0, 0.0))
         pending.skipped = pending.skipped + out
+        pending.taken = pending.taken + (bad & ~out)
         found = out.float()
         for optimiser in self.optimisers.values():
             optimiser.torch.found_inf = found  # type: ignore[attr-defined]
@@ -154,6 +158,7 @@ class Guard:
         pending, self._pending = self._pending, None
         self.norm = max(self.norm, float(pending.norm))
         self.skipped += int(pending.skipped)
+        self.taken += int(pending.taken)
         if not bool(pending.any):
             return None
         return self._trouble(int(pending.step), names, pending.finite, pending.norms)
@@ -167,6 +172,7 @@ class _Pending:
         self.any = torch.zeros((), dtype=torch.bool, device=device)
         self.step = torch.zeros((), dtype=torch.int64, device=device)
         self.skipped = torch.zeros((), dtype=torch.int64, device=device)
+        self.taken = torch.zeros((), dtype=torch.int64, device=device)
         self.norm = torch.zeros((), device=device)
         self.finite = torch.ones_like(finite)
         self.norms = torch.zeros_like(norms)

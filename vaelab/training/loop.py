@@ -142,6 +142,7 @@ class Trainer:
             "bad_validations": self.bad_validations,
             "last_line": self.last_line,
             "skipped": self.update.guard.skipped,
+            "nonfinite": self.update.guard.taken,
             "processes": self.processes.number,
         }
         tensors |= random_states(self.model.device, self.processes)
@@ -196,6 +197,8 @@ class Trainer:
             self.best = math.inf if state["best"] is None else state["best"]
             self.best_step, self.bad_validations = state["best_step"], state["bad_validations"]
             self.step, self.last_line, self.update.guard.skipped = state["step"], state["last_line"], state["skipped"]
+            # older checkpoints do not count these
+            self.update.guard.taken = state.get("nonfinite", 0)
             restore_random_states(path, tensors, state, self.model.device, self.processes, self.seed)
         except (KeyError, RuntimeError, ValueError, TypeError) as error:
             raise RunError(
@@ -261,6 +264,8 @@ class Trainer:
             line["gradient_norm"], guard.norm = guard.norm, 0.0
         if self.config.skip_gradient_above is not None or self.config.on_nonfinite == "skip":
             line["skipped"] = guard.skipped
+        if self.config.on_nonfinite == "warn":
+            line["nonfinite"] = guard.taken
         self._tell(line)
 
     def _look(self) -> None:
