@@ -104,8 +104,9 @@ def test_mnist_is_downloaded_once_into_the_cache(mnist_server, nowhere):
     assert len(mnist_server.requested) == asked
 
 
-def test_two_processes_that_prepare_one_data_set_do_not_spoil_it(mnist_server, nowhere, idx):
+def test_two_processes_that_prepare_one_data_set_do_not_spoil_it(mnist_server, nowhere, monkeypatch):
     """The server answers neither before both have asked, file by file."""
+    monkeypatch.setattr(module, "TIMEOUT", 30.0)
     mnist_server.together = threading.Barrier(2)
 
     def prepare() -> None:
