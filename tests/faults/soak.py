@@ -43,7 +43,7 @@ def experiment(**training: Any) -> dict[str, Any]:
             "decoder": {"kind": "mlp", "hidden": [8]},
             "likelihood": "bernoulli",
         },
-        "training": {"batch_size": 16, **training},
+        "training": {"batch_size": 16, "optimiser": {"kind": "adam", "lr": 0.001}, **training},
         "evaluation": {"metrics": ["negative_elbo"], "figures": [], "report": False},
     }
 
