@@ -154,12 +154,7 @@ class _Worker:
         if begun:
             return RunDirectory(begun[-1])
         content = {**sweep.content(parameters_of(sweep, job.trial)), "name": name, "seed": job.seed}
-        experiment = parse_experiment(content, f"trial {job.trial.number}")
-        if "report" not in experiment.evaluation.model_fields_set:
-            # nobody reads the pages of hundreds of runs, and each takes seconds
-            evaluation = experiment.evaluation.model_copy(update={"report": False})
-            experiment = experiment.model_copy(update={"evaluation": evaluation})
-        return RunDirectory.create(root, experiment)
+        return RunDirectory.create(root, parse_experiment(content, f"trial {job.trial.number}"))
 
     def _value(self, directory: RunDirectory) -> float:
         """The metric at the step whose weights the run kept: the last, or the best where it stopped early."""
