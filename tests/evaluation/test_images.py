@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from vaelab.errors import DataError
+from vaelab.errors import DataError, StorageError
 from vaelab.evaluation.images import grid, save_png
 
 
@@ -53,7 +53,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr(Image.Image, "save", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(StorageError, match="disk full"):
         save_png(torch.ones(1, 2, 2), path)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["a.png"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 
 import pytest
 import torch
@@ -56,12 +55,11 @@ def test_correlated_posteriors_cost_an_approximation_gap(linear, splits_of):
     r"""The best diagonal normal has the diagonal of the precision, and is $\frac12 \log(\prod_i \Lambda_{ii} / \det\Lambda)$ away."""
     model, weight, precision = oblique(linear)
     x = linear.x[:20]
-    small = CONFIG.model_copy(update={"samples": 4})
-    few = statistics.mean(gaps(model, splits_of(linear.x), small, seed)[1] for seed in range(6))
+    few = gaps(model, splits_of(linear.x), CONFIG.model_copy(update={"samples": 1}))[1]
     _, approximation, both = gaps(model, splits_of(linear.x), CONFIG.model_copy(update={"samples": 8000}))
     expected = (precision.diagonal().log().sum() - precision.logdet()) / 2
     assert expected > 0.2
-    # the importance-sampled likelihood is low, and less so for more samples
+    # the importance-sampled likelihood is low, and least so for many samples: with one it is the bound itself
     assert few < approximation - 0.1
     assert approximation == pytest.approx(float(expected), abs=0.02)
     # of the whole: KL of the encoder's normal from the exact posterior, datum by datum

@@ -116,7 +116,7 @@ def test_what_cannot_be_inspected(tmp_path: Path) -> None:
             inspect_data(str(tmp_path / data))
     for data, words in {
         "mnst": "no file, no folder",
-        '{"kind": ': "no JSON",
+        '{"kind": ': "not JSON",
         '{"kind": "mnist", "rot": 1}': "rot",
     }.items():
         with pytest.raises(ConfigError, match=words):
