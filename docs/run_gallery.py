@@ -27,7 +27,7 @@ from vaelab.errors import VaelabError
 from vaelab.reading import read_json
 from vaelab.registry import DATASETS
 from vaelab.runs import load_data, resolve_device
-from vaelab.training import StoppedError, Trainer
+from vaelab.training import Reporter, StoppedError, Trainer
 
 WARM, TIMED, LEAST = 4, 16, 100
 TEST = 2000

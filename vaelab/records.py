@@ -88,7 +88,7 @@ class TrainingRecord(Record):
     step: NonNegativeInt
     optimisers: dict[str, dict[str, Any]]
     names: list[str]
-    count: NonNegativeInt
+    count: NonNegativeInt | list[NonNegativeInt]  # a list where several processes wrote it
     best: float | None
     best_step: NonNegativeInt
     bad_validations: NonNegativeInt

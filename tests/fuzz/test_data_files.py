@@ -263,7 +263,8 @@ def test_an_empty_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "place", ["~nobody-of-that-name/a.npz", "/dev/null/a.npz", "a.npz/b", "💥.npz", "/proc/self/mem", "."]
 )
-def test_places_that_hold_no_data(kind: str, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_places_that_hold_no_data(kind: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("vaelab.datasets.download._reachable", lambda urls: set())
     key = "path" if kind in ("arrays", "image_folder") else "root"
     more = {"size": 8} if kind == "image_folder" else {}

@@ -157,7 +157,7 @@ def _no_numbers(path: Path, key: str, dtype: str) -> DataError:
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
     if path.suffix not in SUFFIXES:
-        raise DataError(f"{path}: arrays are read from {', '.join(SUFFIXES)} files")
+        raise DataError(f"{path}: arrays are read from {', '.join(SUFFIXES)} files. Convert the data to one of these.")
     from safetensors import SafetensorError
 
     try:
