@@ -114,7 +114,7 @@ def test_objective_may_be_called_with_keywords(kind: str):
 @pytest.mark.parametrize("temperature", [0.0, -1.0, {"kind": "linear", "start": 1.0, "end": 0.0}])
 @EACH
 def test_temperature_that_reaches_zero_is_refused(kind: str, temperature: Any):
-    with pytest.raises(ValidationError, match="temperature must stay above 0"):
+    with pytest.raises(ValidationError, match="should be greater than 0 at every step"):
         POSTERIORS[kind].config.model_validate({"kind": kind, "temperature": temperature})
 
 

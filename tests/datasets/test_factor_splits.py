@@ -33,7 +33,7 @@ def test_combinations_are_numbered_with_the_last_factor_fastest():
     assert torch.equal(grid.rows(expected), rows)
     with pytest.raises(DataError, match="rows of 3 values"):
         grid.rows(torch.zeros(2, 2, dtype=torch.int64))
-    with pytest.raises(DataError, match="does not exist; the numbers of values are: a 2, b 3, c 4"):
+    with pytest.raises(DataError, match="does not exist; the numbers of values should be: a 2, b 3, c 4"):
         grid.rows(torch.tensor([[0, 3, 0]]))
 
 

@@ -66,7 +66,7 @@ def test_stratified_sampling_estimates_the_aggregate_posterior_without_bias_and_
         rows = torch.tensor([0, *others])
         pairs = torch.distributions.Normal(loc[rows], scale[rows]).log_prob(z).sum(-1)
         for estimator, found in estimates.items():
-            weights = log_weights(batch, size, estimator, pairs)[0]
+            weights = log_weights(batch, size, estimator, pairs.expand(batch, batch))[0]
             found.append((weights + pairs).logsumexp(0).exp())
     assert float(torch.stack(estimates["stratified"]).mean()) == pytest.approx(float(exact), rel=1e-12)
     assert float(torch.stack(estimates["weighted"]).mean()) < 0.8 * float(exact)
