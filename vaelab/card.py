@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import html
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from vaelab.config import Experiment
+from vaelab.evaluation import Evaluation
 from vaelab.evaluation.tables import written
 from vaelab.files import write_text
 from vaelab.metrics import Value
@@ -40,12 +42,10 @@ def write_card(directory: RunDirectory, experiment: Experiment) -> Path:
 def card(directory: RunDirectory, experiment: Experiment) -> str:
     """The text of the card."""
     manifest = directory.read_manifest()
-    evaluation: dict[str, Any] = read_json(directory.evaluation) if directory.evaluation.exists() else {}
-    values = {
-        name: Value(float(value["value"]), value["stderr"], value["unit"], value["better"])
-        for name, value in evaluation.get("values", {}).items()
-        if value["value"] is not None
-    }
+    found = directory.read_evaluation()
+    evaluation = Evaluation.from_json(found) if found is not None else None
+    values = evaluation.values if evaluation else {}
+    values = {name: value for name, value in values.items() if math.isfinite(value.value)}
     parts = [
         _metadata(experiment, manifest, values),
         f"# {_plain(experiment.name)}",
@@ -189,12 +189,12 @@ def _data(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(name, text) for name, text in rows if text]
 
 
-def _evaluation(evaluation: Mapping[str, Any], values: Mapping[str, Value]) -> str:
-    if not values:
+def _evaluation(evaluation: Evaluation | None, values: Mapping[str, Value]) -> str:
+    if evaluation is None or not values:
         return "Not evaluated."
     rows = [(f"`{_plain(name)}`", f"{written(value)} {value.unit}".strip()) for name, value in values.items()]
     more = f"\n\n{len(rows) - _MOST_VALUES} more values are in `evaluation.json`." if len(rows) > _MOST_VALUES else ""
-    where = f"On the {evaluation['split']} split, {evaluation['number']:,} data; mean ± standard error over the data."
+    where = f"On the {evaluation.split} split, {evaluation.number:,} data; mean ± standard error over the data."
     return f"{where}\n\n{_table(('value', ''), rows[:_MOST_VALUES])}{more}"
 
 

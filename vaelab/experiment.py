@@ -244,8 +244,8 @@ def _evaluate(
     trackers: list[Tracker[Any]] | None = None,
 ) -> Evaluation:
     evaluation = evaluate(model, data, experiment.evaluation, split=split, processes=current())
-    target = directory.evaluation if split == "test" else directory.path / f"evaluation-{split}.json"
-    write_json(target, {"run": directory.path.name, "name": experiment.name, **evaluation.to_json()})
+    content = {"run": directory.path.name, "name": experiment.name, **evaluation.to_json()}
+    write_json(directory.evaluation_of(split), content)
     if split == "test" and experiment.evaluation.report:
         map_latents(directory, model, data, experiment.evaluation.seed, experiment.evaluation.batch_size)
     pictures = draw(model, data, experiment.evaluation, directory.history(), directory.figures, experiment.name)

@@ -17,7 +17,7 @@ from vaelab.files import storage_error, sweep_up, write_json, write_text
 from vaelab.migrations import RUN
 from vaelab.provenance import config_hash
 from vaelab.reading import read_json
-from vaelab.records import ManifestRecord, read_lines, read_record
+from vaelab.records import EvaluationRecord, ManifestRecord, read_lines, read_record
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,10 @@ class RunDirectory:
     def evaluation(self) -> Path:
         """Values on the test data."""
         return self.path / "evaluation.json"
+
+    def evaluation_of(self, split: str) -> Path:
+        """Values on one split; those of the test split are in `evaluation`."""
+        return self.evaluation if split == "test" else self.path / f"evaluation-{split}.json"
 
     @property
     def health(self) -> Path:
@@ -177,6 +181,20 @@ class RunDirectory:
         content = RUN.apply({"config": config, "manifest": manifest}, found, self.path)
         content["manifest"]["format"] = RUN.current
         return content
+
+    def read_evaluation(self, split: str = "test") -> dict[str, Any] | None:
+        """The values on one split, None where the run was not evaluated on it.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        path = self.evaluation_of(split)
+        return read_record(path, EvaluationRecord) if path.exists() else None
+
+    @property
+    def way_on(self) -> str:
+        """The command that goes on with the run."""
+        return f"python -m vaelab run --resume {self.path}"
 
     def update_manifest(self, **entries: Any) -> None:
         """Add entries to the manifest."""

@@ -21,7 +21,6 @@ from vaelab.errors import RunError
 from vaelab.files import sha256
 from vaelab.model import VAE
 from vaelab.processes import device_of
-from vaelab.records import EvaluationRecord, read_record
 from vaelab.registry import DATASETS
 from vaelab.run_directory import RunDirectory
 from vaelab.training.checkpoint import load_weights
@@ -72,13 +71,13 @@ class Run:
         if not self.directory.weights.exists():
             raise RunError(
                 f"{self.path}: training has not finished, so there are no weights. Go on with "
-                f"`python -m vaelab run --resume {self.path}`."
+                f"`{self.directory.way_on}`."
             )
         recorded = self.directory.read_manifest().get("weights_sha256")
         if recorded is not None and sha256(self.directory.weights) != recorded:
             raise RunError(
                 f"{self.directory.weights} is damaged: its checksum is not the one in the manifest. Write it again from "
-                f"the last checkpoint with `python -m vaelab run --resume {self.path}`."
+                f"the last checkpoint with `{self.directory.way_on}`."
             )
         load_weights(model, self.directory.weights)
         return model.to(self.device).eval()
@@ -99,9 +98,10 @@ class Run:
         Raises:
             RunError: the run was not evaluated.
         """
-        if not self.directory.evaluation.exists():
+        found = self.directory.read_evaluation()
+        if found is None:
             raise RunError(f"{self.path}: not evaluated yet. Run `python -m vaelab evaluate {self.path}`.")
-        return read_record(self.directory.evaluation, EvaluationRecord)
+        return found
 
     @property
     def history(self) -> list[dict[str, Any]]:

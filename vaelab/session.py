@@ -152,13 +152,12 @@ def train_model(
 @contextmanager
 def way_on(directory: RunDirectory) -> Iterator[None]:
     """Say how to go on with a run that a signal or the disk has stopped."""
-    command = f"python -m vaelab run --resume {directory.path}"
     try:
         yield
     except (StoppedError, KeyboardInterrupt) as error:
-        raise StoppedError(f"{str(error) or 'stopped'}. Go on with: {command}") from error
+        raise StoppedError(f"{str(error) or 'stopped'}. Go on with: {directory.way_on}") from error
     except StorageError as error:
-        raise StorageError(f"{error} What was written before is whole. Then go on with: {command}") from error
+        raise StorageError(f"{error} What was written before is whole. Then go on with: {directory.way_on}") from error
 
 
 @contextmanager

@@ -15,7 +15,6 @@ from rich.console import Console
 from vaelab.errors import RunError
 from vaelab.evaluation.tables import table
 from vaelab.health import Finding, diagnose
-from vaelab.reading import read_json
 from vaelab.runs import RunDirectory, find_run
 from vaelab.training.progress import TrainingProgress
 
@@ -166,16 +165,15 @@ def _gist(lines: list[Line]) -> list[Line]:
 
 def _end(directory: RunDirectory, status: str, console: Console) -> None:
     if status == "finished":
-        if directory.evaluation.exists():
-            content: Any = read_json(directory.evaluation)
-            console.print(table(content))
+        evaluation = directory.read_evaluation()
+        if evaluation is not None:
+            console.print(table(evaluation))
         console.print("finished", highlight=False)
         return
-    again = f"Go on with: python -m vaelab run --resume {directory.path}"
     if status == "failed":
         raise RunError(f"{directory.path}: the run failed: {directory.read_manifest().get('error')}")
     how = "was stopped" if status == "stopped" else "is not finished, and no process works on it"
-    raise RunError(f"{directory.path}: the run {how}. {again}")
+    raise RunError(f"{directory.path}: the run {how}. Go on with: {directory.way_on}")
 
 
 def _status(directory: RunDirectory, manifest: dict[str, Any], *, settled: bool) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from vaelab.comparison.reading import evaluation_path
 from vaelab.config import EvaluationConfig
 from vaelab.errors import ConfigError, DataError
 from vaelab.evaluation import Evaluation
@@ -16,7 +15,6 @@ from vaelab.evaluation.suite import value_to_json
 from vaelab.files import write_json
 from vaelab.metrics import EvaluationContext, measure
 from vaelab.processes import current
-from vaelab.records import EvaluationRecord, read_record
 from vaelab.registry import ComponentConfig
 from vaelab.runs import Run
 from vaelab.slots import describe
@@ -78,9 +76,8 @@ def evaluate_more(
 
 
 def _add(run: Run, found: Evaluation, limit: int | None) -> None:
-    path = evaluation_path(run, found.split)
     header = {"run": run.path.name, "name": run.experiment.name}
-    content = read_record(path, EvaluationRecord) if path.exists() else {**header, **found.to_json()}
+    content = run.directory.read_evaluation(found.split) or {**header, **found.to_json()}
     for name, value in found.values.items():
         entry = value_to_json(value, found.number)
         if limit is not None and limit < found.number:
@@ -88,4 +85,4 @@ def _add(run: Run, found: Evaluation, limit: int | None) -> None:
             entry.setdefault("number", limit)
         content["values"][name] = entry
     content["metrics"] += [metric for metric in found.metrics if metric not in content["metrics"]]
-    write_json(path, content)
+    write_json(run.directory.evaluation_of(found.split), content)

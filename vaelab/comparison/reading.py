@@ -12,8 +12,7 @@ from vaelab.errors import ConfigError, RunError
 from vaelab.evaluation import Evaluation
 from vaelab.metrics import Value
 from vaelab.reading import leaves
-from vaelab.records import EvaluationRecord, read_record
-from vaelab.runs import Run, load_run
+from vaelab.runs import load_run
 
 #: What may differ between two runs of one configuration: names, and what does not change the trained model.
 _NO_CONFIGURATION = ("seed", "name", "description", "device", "plugins", "trackers", "evaluation")
@@ -61,11 +60,6 @@ class Member:
         }
 
 
-def evaluation_path(run: Run, split: str) -> Path:
-    """The file with the values of one split."""
-    return run.directory.evaluation if split == "test" else run.path / f"evaluation-{split}.json"
-
-
 def read(run: str | Path, split: str = "test") -> Member:
     """A run's settings and values.
 
@@ -73,13 +67,13 @@ def read(run: str | Path, split: str = "test") -> Member:
         RunError: there is no such run, or it was not evaluated on the split.
     """
     loaded = load_run(run, "cpu")
-    path = evaluation_path(loaded, split)
-    if not path.exists():
+    found = loaded.directory.read_evaluation(split)
+    if found is None:
         raise RunError(
             f"{loaded.path}: not evaluated on the {split} split yet. Run `python -m vaelab evaluate {loaded.path} "
             f"--split {split}`."
         )
-    evaluation = Evaluation.from_json(read_record(path, EvaluationRecord))
+    evaluation = Evaluation.from_json(found)
     experiment = loaded.experiment.model_dump(mode="json")
     kept = {key: value for key, value in experiment.items() if key not in _NO_CONFIGURATION}
     return Member(loaded.path, loaded.experiment.name, loaded.experiment.seed, dict(leaves(kept)), evaluation)

@@ -28,9 +28,9 @@ def diagnose(directory: RunDirectory) -> list[Finding]:
         found += of_latents(probes or lines)
     if manifest.get("status") == "finished":
         found += at_the_end(lines)
-    if directory.evaluation.exists():
-        evaluation: Any = read_json(directory.evaluation)
-        found += of_evaluation(evaluation.get("values", {}), _codes(config))
+    evaluation = directory.read_evaluation()
+    if evaluation is not None:
+        found += of_evaluation(evaluation["values"], _codes(config))
     found += of_manifest(manifest)
     # what the rules say of the whole history is newer than what was recorded on the way
     return sorted({finding.key: finding for finding in found}.values(), key=lambda finding: finding.rank)

@@ -89,8 +89,7 @@ def _read(label: str, directory: RunDirectory, config: dict[str, Any]) -> RunCon
         experiment = parse_experiment(config, str(directory.config))
     except VaelabError:
         experiment = None
-    files = {"test": directory.evaluation}
-    files |= {split: directory.path / f"evaluation-{split}.json" for split in ("validation", "train")}
+    evaluations = {split: directory.read_evaluation(split) for split in ("test", "validation", "train")}
     has_map = directory.latent_map.exists()
     return RunContent(
         label,
@@ -98,7 +97,7 @@ def _read(label: str, directory: RunDirectory, config: dict[str, Any]) -> RunCon
         config,
         experiment,
         directory.read_manifest(),
-        {split: _object(path) for split, path in files.items() if path.exists()},
+        {split: content for split, content in evaluations.items() if content is not None},
         directory.history(),
         [line for line in directory.health_lines() if line.get("split") == "probe"],
         diagnose(directory),
