@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vaelab.errors import ConfigError
+from vaelab.wording import brief
 
 #: Bytes of a JSON file. The largest that vaelab writes are evaluations, of some hundred kB.
 MAX_BYTES = 64 * 2**20
@@ -121,7 +122,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key, value in pairs:
         if key in result:
-            raise ValueError(f"the key '{_brief(key)}' stands twice in one object. Remove one of the two.")
+            raise ValueError(f"the key '{brief(key)}' stands twice in one object. Remove one of the two.")
         result[key] = value
     return result
 
@@ -133,18 +134,14 @@ def _no_constant(name: str) -> Any:
 def _finite(text: str) -> float:
     number = float(text)
     if number in (float("inf"), float("-inf")):
-        raise ValueError(f"the number {_brief(text)} is too large. Use one below 1.8e308.")
+        raise ValueError(f"the number {brief(text)} is too large. Use one below 1.8e308.")
     return number
 
 
 def _whole(text: str) -> int:
     if len(text) > _MAX_DIGITS:
-        raise ValueError(f"the number {_brief(text)} has {len(text)} digits. Use one of {_MAX_DIGITS} at most.")
+        raise ValueError(f"the number {brief(text)} has {len(text)} digits. Use one of {_MAX_DIGITS} at most.")
     return int(text)
-
-
-def _brief(text: str) -> str:
-    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 def apply_overrides(content: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
@@ -160,7 +157,7 @@ def apply_overrides(content: Mapping[str, Any], overrides: Iterable[str]) -> dic
     for override in overrides:
         path, separator, text = override.partition("=")
         keys = path.strip().split(".")
-        shown = _brief(override)
+        shown = brief(override)
         if not separator or not all(keys):
             raise ConfigError(f"--set {shown}: write a path, '=' and a value, such as training.epochs=3")
         if len(keys) > MAX_DEPTH:
@@ -202,7 +199,7 @@ def _set(node: Any, keys: list[str], value: Any, override: str) -> None:
             node = node[int(key)]
         else:
             place = ".".join(keys[:depth]) or "the experiment"
-            what = f"a list of {len(node)}" if isinstance(node, list) else f"no object but {_brief(json.dumps(node))}"
+            what = f"a list of {len(node)}" if isinstance(node, list) else f"no object but {brief(json.dumps(node))}"
             raise ConfigError(
                 f"--set {override}: {place} is {what}, and has no '{key}'. Set {place} as a whole, or another key."
             )

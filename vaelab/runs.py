@@ -25,6 +25,7 @@ from vaelab.registry import DATASETS
 from vaelab.run_directory import RunDirectory
 from vaelab.training.checkpoint import load_weights
 from vaelab.types import DataSpec, DataSplits
+from vaelab.wording import brief_json
 
 __all__ = ["Run", "RunDirectory", "find_run", "load_data", "load_run", "resolve_device"]
 
@@ -138,8 +139,8 @@ def load_data(experiment: Experiment, device: torch.device, expected: Mapping[st
         before, now = (provenance.get(key) for provenance in (expected or {}, data.provenance))
         if json.dumps(before, sort_keys=True) != json.dumps(now, sort_keys=True):
             raise RunError(
-                f"the data found now are not those that the run was trained on: its {key} was {_brief(before)} and is "
-                f"{_brief(now)}. Bring the data back (data.root, VAELAB_DATA)."
+                f"the data found now are not those that the run was trained on: its {key} was {_shown(before)} and is "
+                f"{_shown(now)}. Bring the data back (data.root, VAELAB_DATA)."
             )
     validation = data.validation.to(device) if data.validation is not None else None
     return DataSplits(data.train.to(device), validation, data.test.to(device), data.provenance)
@@ -200,5 +201,5 @@ def load_run(path: str | Path, device: str = "auto") -> Run:
     return Run(directory, experiment, resolve_device(device))
 
 
-def _brief(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)[:200]
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else brief_json(value)

@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 
 from vaelab.registry import FAMILIES, FAMILY_MARK, Registry
 from vaelab.section import LARGEST, Location
+from vaelab.wording import brief
 
 #: Mistakes that are told at once.
 _MISTAKES = 12
@@ -38,15 +39,11 @@ def describe(error: ValidationError, source: str, content: Any, root: type[BaseM
         elif item["type"] == "int_parsing_size":
             message = f"Input should be a whole number between -{LARGEST} and {LARGEST}"
         elif "input" in item and isinstance(item["input"], int | float | str | bool | None):
-            message += f" (got {_brief(json.dumps(item['input']))})"
+            message += f" (got {brief(json.dumps(item['input']), 100)})"
         lines.append(f"{source}: {path}: {message}")
     if len(lines) > _MISTAKES:
         lines[_MISTAKES:] = [f"{source}: $: there are {len(lines) - _MISTAKES} more mistakes. Correct these first."]
     return "\n".join(lines)
-
-
-def _brief(text: str) -> str:
-    return text if len(text) <= 100 else f"{text[:100]}..."
 
 
 def _in_content(location: Location, content: Any) -> Location:

@@ -13,6 +13,7 @@ from vaelab.evaluation import Evaluation
 from vaelab.metrics import Value
 from vaelab.reading import leaves
 from vaelab.runs import load_run
+from vaelab.wording import brief_json
 
 #: What may differ between two runs of one configuration: names, and what does not change the trained model.
 _NO_CONFIGURATION = ("seed", "name", "description", "device", "plugins", "trackers", "evaluation")
@@ -124,7 +125,7 @@ def comparable(members: Sequence[Member], name: str) -> None:
             if one.get(key) != other.get(key):
                 raise ConfigError(
                     f"'{name}' of {having[0].path} and of {member.path} does not compare: the {key} is "
-                    f"{_brief(one.get(key))} and {_brief(other.get(key))}. Compare runs on the same data, evaluate both "
+                    f"{brief_json(one.get(key))} and {brief_json(other.get(key))}. Compare runs on the same data, evaluate both "
                     "alike with `python -m vaelab evaluate RUN... --metric`, or choose other columns with --metric."
                 )
 
@@ -156,8 +157,3 @@ def columns(members: Sequence[Member], wanted: Sequence[str]) -> list[str]:
 
 def _ranks(name: str, value: Value) -> bool:
     return value.better is not None and "/" not in name
-
-
-def _brief(value: Any) -> str:
-    text = json.dumps(value, default=str)
-    return text if len(text) <= 200 else text[:200] + "..."

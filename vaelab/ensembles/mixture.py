@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from vaelab.evaluation.tables import written
 from vaelab.files import write_json
 from vaelab.metrics import Value, averaged, has_density, seeded
 from vaelab.runs import Run, load_run
+from vaelab.wording import brief_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -219,18 +219,13 @@ def _comparable(runs: Sequence[Run]) -> None:
             if ours != theirs:
                 raise ConfigError(
                     f"{first.path} and {run.path} were trained on different data, so their likelihoods cannot be mixed: the "
-                    f"{key} is {_brief(ours)} and {_brief(theirs)}. Name runs on the same data."
+                    f"{key} is {brief_json(ours)} and {brief_json(theirs)}. Name runs on the same data."
                 )
 
 
 def _provenance(run: Run) -> dict[str, Any]:
     provenance: dict[str, Any] = run.directory.read_manifest().get("data", {})
     return provenance
-
-
-def _brief(value: Any) -> str:
-    text = json.dumps(value, default=str)
-    return text if len(text) <= 200 else text[:200] + "..."
 
 
 def _plain(value: Value) -> dict[str, Any]:

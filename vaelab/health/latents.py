@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from vaelab.errors import DataError
 from vaelab.health.finding import Finding
 from vaelab.metrics.collapse_report import UnitReport, collapse_report
+from vaelab.wording import some
 
 Line = dict[str, Any]
 
 #: Nats, below which a group or a unit carries nothing.
 EPSILON = 0.01
 _GROUP = re.compile(r"^rate/group_(\d+)$")
-#: Units that a sentence names.
-_NAMED = 8
 
 
 def unit_reports(lines: Sequence[Line]) -> tuple[UnitReport, ...]:
@@ -107,7 +106,7 @@ def _groups(lines: Sequence[Line]) -> list[Finding]:
             "groups_empty",
             "note",
             f"{len(empty)} of {len(rates)} latent groups carry nothing",
-            f"The rate of group {_some(empty)} is below {EPSILON:g} nats at step {last['step']}.",
+            f"The rate of group {some(empty)} is below {EPSILON:g} nats at step {last['step']}.",
             "The groups before say it already, the data have nothing to say there, or the group was shut off early.",
             "Fewer groups would do; or add 'free_bits', or raise the weight of the KL slowly.",
         )
@@ -120,10 +119,4 @@ def _count(units: Sequence[UnitReport]) -> str:
 
 def _names(units: Sequence[UnitReport], several: bool) -> str:
     names = [f"{unit.group}.{unit.unit}" if several else str(unit.unit) for unit in units]
-    return f"{'unit' if len(names) == 1 else 'units'} {_some(names)}{' (group.unit)' if several else ''}"
-
-
-def _some(names: Iterable[str]) -> str:
-    names = list(names)
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
+    return f"{'unit' if len(names) == 1 else 'units'} {some(names)}{' (group.unit)' if several else ''}"

@@ -17,6 +17,7 @@ from vaelab.figures.tiles import as_picture
 from vaelab.metrics import posterior_means, seeded
 from vaelab.model import VAE
 from vaelab.types import Batch, DataSpec, DataSplits
+from vaelab.wording import some
 
 FORMAT = 1
 #: Test data, at most; t-SNE of so many takes seconds.
@@ -130,5 +131,4 @@ def _sheet(images: Tensor) -> dict[str, Any]:
 
 
 def _words(row: list[float]) -> str:
-    more = f" and {len(row) - _WRITTEN} more" if len(row) > _WRITTEN else ""
-    return ", ".join(f"{value:.3g}" for value in row[:_WRITTEN]) + more
+    return some([f"{value:.3g}" for value in row], _WRITTEN)

@@ -15,6 +15,7 @@ from vaelab.datasets.bounded import expanded
 from vaelab.errors import ConfigError, DataError
 from vaelab.reading import parse_json
 from vaelab.registry import DATASETS
+from vaelab.wording import some
 
 #: Pictures whose headers are read.
 _SAMPLE = 200
@@ -90,7 +91,7 @@ def _folder(path: Path) -> Proposal:
     size, channels, notes = _look([Path(name) for name in _evenly(paths)])
     found |= {"size": size, "channels": channels}
     if classes:
-        notes.append(f"{len(classes)} folders, which are the classes: {_some(classes)}.")
+        notes.append(f"{len(classes)} folders, which are the classes: {some(classes)}.")
     return Proposal(found, notes)
 
 
@@ -184,7 +185,7 @@ def _arrays(path: Path) -> Proposal:
     headers = {name: array_files.header(path, name) for name in names or ("x",)}
     data = [name for name, header in headers.items() if len(header.shape) >= 2]
     if not data:
-        raise DataError(f"{path} holds no array with data along the first of two or more axes: {_some(list(headers))}")
+        raise DataError(f"{path} holds no array with data along the first of two or more axes: {some(list(headers))}")
     if names is not None:
         usual = [name for name in ("x", *_TRAIN, "data", "images") if name in data]
         x = usual[0] if usual else max(data, key=lambda name: int(np.prod(headers[name].shape)))
@@ -303,7 +304,3 @@ def _in_order(levels: list[str]) -> list[str]:
 def _evenly(items: Sequence[Any]) -> list[Any]:
     step = max(1, len(items) // _SAMPLE)
     return list(items[::step][:_SAMPLE])
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")

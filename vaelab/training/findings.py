@@ -18,6 +18,7 @@ from vaelab.training.checkpoint import save_checkpoint
 from vaelab.training.guard import Trouble
 from vaelab.training.update import Update
 from vaelab.types import Batch, Split
+from vaelab.wording import some
 
 _log = logging.getLogger("vaelab")
 _TOLD = 3
@@ -53,9 +54,7 @@ class Findings:
         """
         policy = self.update.config.on_nonfinite
         words = f"step {trouble.step + 1}: {self._what(trouble)}"
-        seen = f"training data {', '.join(map(str, rows[:8].tolist()))}" + (
-            f" and {len(rows) - 8} more" if len(rows) > 8 else ""
-        )
+        seen = f"training data {some([str(row) for row in rows.tolist()])}"
         self.number += 1
         if policy == "stop":
             with suppress(StorageError):  # what was found is the more important news
@@ -76,7 +75,7 @@ class Findings:
         named = self.update.forward.named_parameters()
         weights = [name for name, parameter in named if not parameter.detach().isfinite().all()]
         kinds = (("", trouble.terms), ("the weights ", weights), ("the gradients of ", trouble.gradients))
-        return ", ".join(f"{kind}{some(names)} NaN or infinite" for kind, names in kinds if names)
+        return ", ".join(f"{kind}{these_are(names)} NaN or infinite" for kind, names in kinds if names)
 
     def _save(self, trouble: Trouble, rows: Tensor) -> None:
         tensors, state = self.update.state()
@@ -89,10 +88,9 @@ class Findings:
         save_checkpoint(self.folder, trouble.step, tensors, {**state, **found})
 
 
-def some(names: Sequence[str]) -> str:
+def these_are(names: Sequence[str]) -> str:
     """The first names of many, with the verb."""
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"{', '.join(names[:3])}{more} {'is' if len(names) == 1 else 'are'}"
+    return f"{some(names, 3)} {'is' if len(names) == 1 else 'are'}"
 
 
 @torch.no_grad()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -15,7 +14,7 @@ from torch import Tensor
 from vaelab.config import TrainingConfig
 from vaelab.errors import DataError, NonFiniteError, RunError, StoppedError
 from vaelab.files import storage_error
-from vaelab.metrics import EvaluationContext, Value, foreseen, measure
+from vaelab.metrics import EvaluationContext, foreseen, measure
 from vaelab.model import VAE
 from vaelab.objectives import MODEL, Objective
 from vaelab.processes import ALONE, Processes, stream_seed
@@ -28,12 +27,12 @@ from vaelab.training.checkpoint import (
     save_checkpoint,
     set_aside,
 )
-from vaelab.training.findings import Findings, some
+from vaelab.training.early_stopping import EarlyStopping
+from vaelab.training.findings import Findings, these_are
 from vaelab.training.order import Order
 from vaelab.training.random_states import random_states, restore_random_states
 from vaelab.training.shared import SharedUpdate, agree
 from vaelab.training.update import Update, under
-from vaelab.training.watched import watched
 from vaelab.types import DataSplits, Split, StepContext
 
 Line = dict[str, Any]
@@ -114,9 +113,7 @@ class Trainer:
             # the weights are those of the seed in all processes, and what each draws for its data is its own
             torch.manual_seed(stream_seed(seed, processes.rank))
         self.step = 0
-        self.best: float = math.inf
-        self.best_step = 0
-        self.bad_validations = 0
+        self.early_stopping = EarlyStopping(config.early_stopping)
         self.last_line: int | None = None
 
     # The state of a run
@@ -133,13 +130,11 @@ class Trainer:
         bad = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
         if bad and self.config.on_nonfinite == "stop":
             raise NonFiniteError(
-                f"step {self.step}: {some(bad)} NaN or infinite, so no checkpoint is written; the one before is whole. "
+                f"step {self.step}: {these_are(bad)} NaN or infinite, so no checkpoint is written; the one before is whole. "
                 "Lower the learning rate, or set training.gradient_clip."
             )
         state |= {
-            "best": None if self.best == math.inf else self.best,
-            "best_step": self.best_step,
-            "bad_validations": self.bad_validations,
+            **self.early_stopping.state(),
             "last_line": self.last_line,
             "skipped": self.update.guard.skipped,
             "nonfinite": self.update.guard.taken,
@@ -194,8 +189,7 @@ class Trainer:
         checked(state, TrainingRecord, f"{path / 'state.json'}")
         try:
             self.update.load(tensors, state)
-            self.best = math.inf if state["best"] is None else state["best"]
-            self.best_step, self.bad_validations = state["best_step"], state["bad_validations"]
+            self.early_stopping.load(state)
             self.step, self.last_line, self.update.guard.skipped = state["step"], state["last_line"], state["skipped"]
             # older checkpoints do not count these
             self.update.guard.taken = state.get("nonfinite", 0)
@@ -216,10 +210,10 @@ class Trainer:
             ConfigError: early stopping watches a value that no validation metric yields.
         """
         if self.step == 0 and self.config.early_stopping:
-            watched(self.config.early_stopping.metric, foreseen(self.config.validation, self.model, self.data))
+            self.early_stopping.check(foreseen(self.config.validation, self.model, self.data))
         self.update.forward.train()
         agree(self.update.forward, self.processes, self.step)
-        while self.step < self.total_steps and not self._stopped_early():
+        while self.step < self.total_steps and not self.early_stopping.stops:
             self._epoch()
 
     def stop(self) -> None:
@@ -247,7 +241,7 @@ class Trainer:
                 self.save()
             if stop and not last:
                 raise StoppedError(f"stopped after step {self.step} of {self.total_steps}")
-            if last or self._stopped_early():
+            if last or self.early_stopping.stops:
                 return
 
     def _context(self) -> StepContext:
@@ -296,19 +290,9 @@ class Trainer:
         line: Line = {"split": "validation", "step": self.step, "epoch": self._fraction()}
         line |= {name: value.value for name, value in values.items()}
         self._tell(line)
-        self._watch(values)
-
-    def _watch(self, values: dict[str, Value]) -> None:
-        watch = self.config.early_stopping
-        if watch is None:
-            return
-        value = watched(watch.metric, values).value
-        if value < self.best - watch.min_delta:
-            self.best, self.best_step, self.bad_validations = value, self.step, 0
-            if self.processes.main:
-                self._save_best(value)
-        else:
-            self.bad_validations += 1
+        best = self.early_stopping.look(values, self.step)
+        if best is not None and self.processes.main:
+            self._save_best(best)
 
     def _save_best(self, value: float) -> None:
         self._make_folder()
@@ -316,10 +300,6 @@ class Trainer:
             state = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
             save_checkpoint(self.folder / "best", self.step, state, {"value": value})
         prune(self.folder / "best", keep=1)
-
-    def _stopped_early(self) -> bool:
-        watch = self.config.early_stopping
-        return watch is not None and self.bad_validations >= watch.patience
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
