@@ -72,6 +72,25 @@ def test_mixture_against_torch(event: tuple[int, ...]):
     torch.testing.assert_close(ours.mean, reference.mean)
 
 
+@EVENTS
+@pytest.mark.parametrize("scale", [1e-3, 0.1, 10.0])
+def test_densities_under_each_component_by_matrix_products(event: tuple[int, ...], scale: float):
+    loc, log_scale = 3 * torch.randn(6, *event), math.log(scale) + 0.5 * torch.randn(6, *event)
+    components = DiagonalNormal.from_log_scale(loc, log_scale, len(event))
+    # a draw of each, whose own component decides the mixture, and points far from all
+    value = torch.cat([components.sample(), 3 * torch.randn(2, *event)]).unsqueeze(0).requires_grad_()
+    each = components.log_prob_of_each(value)
+    assert each.shape == (1, 8, 6)
+    plain = td.Independent(td.Normal(loc.double(), log_scale.double().exp()), len(event))
+    expected = plain.log_prob(value.detach().double().unsqueeze(2))
+    # sigma is known to single precision, relative to the square that it divides
+    torch.testing.assert_close(each.double(), expected, rtol=1e-5, atol=1e-5)
+    (gradient,) = torch.autograd.grad(each.logsumexp(-1).sum(), value)
+    reference = value.detach().double().requires_grad_()
+    (wanted,) = torch.autograd.grad(plain.log_prob(reference.unsqueeze(2)).logsumexp(-1).sum(), reference)
+    torch.testing.assert_close(gradient.double(), wanted, rtol=1e-4, atol=1e-4 / scale)
+
+
 def test_mixture_draws_components_in_proportion():
     centres = torch.tensor([[-10.0], [0.0], [10.0]], dtype=torch.float64)
     weights = torch.tensor([0.1, 0.3, 0.6], dtype=torch.float64)

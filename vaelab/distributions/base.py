@@ -84,6 +84,17 @@ class Distribution(TorchDistribution):
         """
         raise NotImplementedError(f"{type(self).__name__} is no product over its components")
 
+    def log_prob_of_each(self, value: Tensor) -> Tensor:
+        """The log-density of each point under each distribution on the last batch axis.
+
+        Args:
+            value: `[*points, *event]`, whose leading axes broadcast with the batch axes before the last.
+
+        Returns:
+            `[*points, C]`.
+        """
+        return self.log_prob(value.unsqueeze(-1 - len(self._event_shape)))
+
     def log_prob_where(self, value: Tensor, observed: Tensor) -> Tensor:
         """The log-density of the components that were observed, `[*batch]`; the others are integrated out.
 

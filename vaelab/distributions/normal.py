@@ -71,6 +71,25 @@ class DiagonalNormal(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         return event_sum(self.log_prob_terms(value), self.event_ndim)
 
+    def log_prob_of_each(self, value: Tensor) -> Tensor:
+        r"""See the base. The square is $z^2 \cdot \sigma^{-2} - 2 z \cdot \mu\sigma^{-2} + \mu^2 \cdot \sigma^{-2}$, summed over d.
+
+        Two matrix products, and no tensor of all points by all components by all dimensions. The three parts can be far
+        larger than their sum, hence float64.
+        """
+        if len(self._batch_shape) != 1 or value.device.type == "mps":  # which has no float64
+            return super().log_prob_of_each(value)
+        points = value.reshape(*value.shape[: value.ndim - self.event_ndim], -1).double()
+        count = self._batch_shape[0]
+        loc, precision = (
+            self.loc.reshape(count, -1).double(),
+            self.scale.reshape(count, -1).double().square().reciprocal(),
+        )
+        scaled = loc * precision
+        square = points.square() @ precision.T - 2 * points @ scaled.T + (loc * scaled).sum(-1)
+        volume = event_sum(self.log_scale + _HALF_LOG_TWO_PI, self.event_ndim)
+        return -0.5 * square.clamp_min(0).to(value.dtype) - volume
+
     def entropy(self) -> Tensor:
         return event_sum(self.log_scale + (0.5 + _HALF_LOG_TWO_PI), self.event_ndim)
 
@@ -157,7 +176,7 @@ class Mixture(Distribution):
         raise NotImplementedError("a mixture's choice of component has no pathwise gradient; use sample()")
 
     def log_prob(self, value: Tensor) -> Tensor:
-        log_components = self.components.log_prob(value.unsqueeze(-1 - len(self._event_shape)))
+        log_components = self.components.log_prob_of_each(value)
         return torch.logsumexp(log_components + self.logits.log_softmax(-1), -1)
 
     def tempered(self, temperature: float) -> Self:

@@ -27,7 +27,7 @@ def log_aggregate(group: Group, size: int, estimator: Estimator) -> Tensor:
     assert group.q is not None
     z = group.z[0]
     # [i, j]: the density of datum i's draw under datum j's posterior
-    pairs = all_posteriors(group).log_prob(z.unsqueeze(1))
+    pairs = all_posteriors(group).log_prob_of_each(z)
     return torch.logsumexp(log_weights(len(z), size, estimator, pairs) + pairs, 1)
 
 
