@@ -102,6 +102,9 @@ def run(
     device: DeviceOption = None,
     out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Build the model, print the resolved experiment.")] = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Record some steps: a table, a flame graph and a trace in RUN/profile.")
+    ] = False,
     json_: JsonOption = False,
 ) -> None:
     """Train, evaluate and picture an experiment."""
@@ -119,7 +122,9 @@ def run(
             )
         from vaelab.experiment import resume as go_on
 
-        _finished(go_on(resume, previous=resume_from == "previous", device=device, console=live), json_)
+        _finished(
+            go_on(resume, previous=resume_from == "previous", device=device, console=live, profile=profile), json_
+        )
         return
     assert experiment is not None
     if resume_from != "latest":
@@ -138,7 +143,7 @@ def run(
         return
     from vaelab.experiment import train
 
-    _finished(train(loaded, out, device=device, console=live), json_)
+    _finished(train(loaded, out, device=device, console=live, profile=profile), json_)
 
 
 def _finished(done: Run, as_json: bool) -> None:
@@ -157,6 +162,11 @@ def _finished(done: Run, as_json: bool) -> None:
         ("evaluation", done.directory.evaluation),
         ("metrics", done.directory.metrics),
         ("figures", done.directory.figures),
+        *(
+            [("profile", done.directory.profile / "profile.md")]
+            if (done.directory.profile / "profile.md").exists()
+            else []
+        ),
         *([("report", done.directory.report)] if done.experiment.evaluation.report else []),
     ]
     for name, place in rows:

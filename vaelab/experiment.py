@@ -45,6 +45,7 @@ def train(
     device: str | None = None,
     console: Console | None = None,
     trackers: Sequence[Tracker[Any]] = (),
+    profile: bool = False,
 ) -> Run:
     """Train, evaluate and picture an experiment.
 
@@ -54,6 +55,7 @@ def train(
         device: in place of the experiment's.
         console: where progress is shown; silent where None.
         trackers: told of each line, beside those that the experiment names. One may raise `StoppedError`.
+        profile: record some steps and write what they took into the run's folder `profile`. Nothing else changes.
 
     Returns:
         The run, whose directory holds everything.
@@ -70,7 +72,9 @@ def train(
     made = str(RunDirectory.create(Path(out), experiment).path) if processes.main else None
     directory = RunDirectory(Path(processes.from_main(made)))
     try:
-        return _execute(directory, prepared, data, console or Console(quiet=True), trackers, resumed=False)
+        return _execute(
+            directory, prepared, data, console or Console(quiet=True), trackers, resumed=False, profile=profile
+        )
     except (ConfigError, DataError):
         if processes.main:
             directory.discard_unless_begun()
@@ -84,6 +88,7 @@ def resume(
     device: str | None = None,
     console: Console | None = None,
     trackers: Sequence[Tracker[Any]] = (),
+    profile: bool = False,
 ) -> Run:
     """Go on with a run that was stopped. It ends with the same bits as one never stopped.
 
@@ -93,6 +98,7 @@ def resume(
         device: in place of the experiment's.
         console: as in `train`.
         trackers: as in `train`.
+        profile: as in `train`.
 
     Raises:
         RunError: there is no such run, or its checkpoint is damaged.
@@ -102,7 +108,14 @@ def resume(
     prepared = _Prepared(run.experiment, resolve_device(device or run.experiment.device))
     data = _loaded(prepared, run.directory.read_manifest().get("data"))
     return _execute(
-        run.directory, prepared, data, console or Console(quiet=True), trackers, resumed=True, previous=previous
+        run.directory,
+        prepared,
+        data,
+        console or Console(quiet=True),
+        trackers,
+        resumed=True,
+        previous=previous,
+        profile=profile,
     )
 
 
@@ -176,6 +189,7 @@ def _execute(
     *,
     resumed: bool,
     previous: bool = False,
+    profile: bool = False,
 ) -> Run:
     experiment, device, processes = prepared.experiment, prepared.device, current()
     run = Run(directory, experiment, device)
@@ -219,7 +233,14 @@ def _execute(
             stack.push(lambda kind, *_, tracker=tracker: tracker.close(failed=kind is not None))
         listeners = Listeners(console, trackers, interrupts)
         step = train_model(
-            directory, experiment, prepared.model, prepared.objective, data, listeners, previous=previous
+            directory,
+            experiment,
+            prepared.model,
+            prepared.objective,
+            data,
+            listeners,
+            previous=previous,
+            profile=profile,
         )
         directory.require()
         save_weights(prepared.model, directory.weights)

@@ -80,6 +80,11 @@ class RunDirectory:
         """Pictures."""
         return self.path / "figures"
 
+    @property
+    def profile(self) -> Path:
+        """Where the time of a step goes, where that was asked for."""
+        return self.path / "profile"
+
     @classmethod
     def create(cls, root: Path, experiment: Experiment) -> RunDirectory:
         """A new directory with its config.

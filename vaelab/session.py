@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -91,6 +91,7 @@ def train_model(
     listeners: Listeners,
     *,
     previous: bool,
+    profile: bool = False,
 ) -> int:
     """Train a model from where the run stands, and leave in it the weights to evaluate.
 
@@ -102,6 +103,7 @@ def train_model(
         data: on the same device.
         listeners: who is told, and who may interrupt.
         previous: go on from the checkpoint before the newest.
+        profile: see `vaelab.profiling`.
 
     Returns:
         The step that the weights are of.
@@ -142,11 +144,29 @@ def train_model(
     )
     trainer.reporter = reporter = _Reporter(directory, listeners.trackers, progress, monitor)
     try:
-        with progress, listeners.interrupts.asking(trainer.stop):
+        with (
+            progress,
+            listeners.interrupts.asking(trainer.stop),
+            _profiled(trainer, directory, experiment) if profile else nullcontext(),
+        ):
             trainer.train()
     finally:
         reporter.file.close()
     return trainer.finish()
+
+
+def _profiled(trainer: Trainer, directory: RunDirectory, experiment: Experiment) -> AbstractContextManager[None]:
+    from vaelab.profiling import profiled
+
+    device = trainer.model.device
+    about = {
+        "name": experiment.name,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
+        "threads": torch.get_num_threads(),
+        "batch": experiment.training.batch_size,
+        "torch": torch.__version__,
+    }
+    return profiled(trainer, directory.profile, about)
 
 
 @contextmanager

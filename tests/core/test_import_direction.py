@@ -46,6 +46,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("evaluation",),
     ("card",),
     ("export",),
+    ("profiling",),
     ("session", "determinism"),
     ("assistance",),
     ("experiment", "catalogue", "generation", "ensembles", "comparison", "scaffold", "watch", "report"),

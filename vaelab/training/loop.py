@@ -231,10 +231,10 @@ class Trainer:
             last = self.step == self.total_steps
             epoch_end = self.step % self.steps_per_epoch == 0
             if self.step % config.log_every == 0 or epoch_end or last:
-                self._log()
+                self.log()
             self.reporter.advance(self.step)
             if (epoch_end or last) and self.data.validation is not None:
-                self._validate(self.data.validation, last=last)
+                self.validate(self.data.validation, last=last)
             every = config.checkpoint_every or self.steps_per_epoch
             stop = self.processes.any(self.stop_requested)
             if self.step % every == 0 or last or stop:
@@ -247,7 +247,8 @@ class Trainer:
     def _context(self) -> StepContext:
         return StepContext(self.step, self.steps_per_epoch, self.total_steps, len(self.data.train))
 
-    def _log(self) -> None:
+    def log(self) -> None:
+        """Tell the means of the terms since the last line."""
         self._look()
         means = self.update.sums.means()
         line = {"split": "train", "step": self.step, "epoch": self._fraction(), **means}
@@ -277,7 +278,8 @@ class Trainer:
 
     # Validation
 
-    def _validate(self, split: Split, *, last: bool) -> None:
+    def validate(self, split: Split, *, last: bool) -> None:
+        """Measure what `training.validation` names, where it is time to."""
         if not last and (self.step // self.steps_per_epoch) % self.config.validate_every:
             return
         with self.averaged():

@@ -75,7 +75,7 @@ class SharedUpdate(Update):
         value = mine(loss.value).sum()
         return value if self.objective.config.reduction == "sum" else value / count(loss.value)
 
-    def _exchange(self) -> None:
+    def exchange(self) -> None:
         sum_gradients([p for parameters in self.parameters.values() for p in parameters], self.processes)
 
 

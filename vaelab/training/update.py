@@ -57,7 +57,7 @@ class Update:
         self.sums = TermSums()
         self.forward = _Forward(model, objective)
         self.guard = Guard(self.forward, self.parameters, self.optimisers, config, model.device)
-        self._run: Callable[[Batch, StepContext], dict[str, Loss]] = (
+        self.run: Callable[[Batch, StepContext], dict[str, Loss]] = (
             torch.compile(self.forward) if config.compile else self.forward
         )
 
@@ -76,7 +76,7 @@ class Update:
             optimiser.clear()
         for batch in micro_batches:
             self._accumulate(batch, context, len(micro_batches))
-        self._exchange()
+        self.exchange()
         trouble = self.guard.look(context.step, self.sums)
         if self.guard.passed:
             for optimiser in self.optimisers.values():
@@ -88,7 +88,7 @@ class Update:
     def _accumulate(self, batch: Any, context: StepContext, parts: int) -> None:
         """Add the gradients of one micro-batch of `parts`."""
         with self._autocast():
-            losses = self._run(batch, context)
+            losses = self.run(batch, context)
         last = list(losses)[-1]
         for player, loss in losses.items():
             value = self._scalar(loss)
@@ -96,13 +96,17 @@ class Update:
                 value = value / parts
             # one player's gradients need no choice of inputs; several may share a graph, which the last one frees
             inputs = None if len(losses) == 1 else self.parameters[player]
-            torch.autograd.backward(value, inputs=inputs, retain_graph=player != last)
+            self.backward(value, inputs, retain_graph=player != last)
         self.sums.add(losses)
+
+    def backward(self, value: Tensor, inputs: list[nn.Parameter] | None, *, retain_graph: bool) -> None:
+        """Add the gradient of a loss to those of these parameters, or of all."""
+        torch.autograd.backward(value, inputs=inputs, retain_graph=retain_graph)
 
     def _scalar(self, loss: Loss) -> Tensor:
         return loss.value.sum() if self.objective.config.reduction == "sum" else loss.value.mean()
 
-    def _exchange(self) -> None:
+    def exchange(self) -> None:
         """Between the backward passes and the step."""
 
     def _autocast(self) -> Any:
