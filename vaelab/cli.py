@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.console import Console
 
-from vaelab import cli_catalogue, cli_compare, cli_export, cli_rerun, cli_sampling, cli_scaffold, cli_sweep, cli_watch
+from vaelab import (
+    cli_catalogue,
+    cli_compare,
+    cli_export,
+    cli_reproduce,
+    cli_rerun,
+    cli_sampling,
+    cli_scaffold,
+    cli_sweep,
+    cli_watch,
+)
 from vaelab.cli_options import (
     DeviceOption,
     JsonOption,
@@ -181,6 +191,7 @@ cli_scaffold.register(app, lambda: console)
 cli_catalogue.register(app, lambda: console, lambda: errors)
 cli_watch.register(app, lambda: console)
 cli_rerun.register(app, lambda: console)
+cli_reproduce.register(app, lambda: console)
 
 
 @app.command()

@@ -62,6 +62,7 @@ class ManifestRecord(Record):
     finished: str | None = None
     error: str | None = None
     wall_seconds: float = Field(0.0, ge=0)
+    processor_seconds: float = Field(0.0, ge=0)
     data: DataRecord | None = None
     weights_of_step: NonNegativeInt | None = None
 

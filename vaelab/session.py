@@ -184,11 +184,15 @@ def way_on(directory: RunDirectory) -> Iterator[None]:
 def status(directory: RunDirectory, before: Mapping[str, Any], started: float, device: torch.device) -> Iterator[None]:
     """Keep the manifest's status true whatever happens."""
 
+    processor = before.get("processor_seconds", 0.0) - time.process_time()
+
     def record(status: str, **more: Any) -> None:
-        seconds = before.get("wall_seconds", 0.0) + time.perf_counter() - started
-        directory.update_manifest(
-            status=status, wall_seconds=round(seconds, 3), peak_memory=peak_memory(device), **more
-        )
+        seconds = {
+            "wall_seconds": before.get("wall_seconds", 0.0) + time.perf_counter() - started,
+            "processor_seconds": processor + time.process_time(),
+        }
+        rounded = {name: round(value, 3) for name, value in seconds.items()}
+        directory.update_manifest(status=status, **rounded, peak_memory=peak_memory(device), **more)
 
     record("running", error=None)
     try:

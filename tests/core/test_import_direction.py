@@ -50,7 +50,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("session", "determinism"),
     ("assistance",),
     ("experiment", "catalogue", "generation", "ensembles", "comparison", "scaffold", "watch", "report"),
-    ("sweep", "rerun"),
+    ("sweep", "rerun", "reproduce"),
     (
         "cli",
         "cli_options",
@@ -58,6 +58,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "cli_catalogue",
         "cli_compare",
         "cli_export",
+        "cli_reproduce",
         "cli_rerun",
         "cli_sampling",
         "cli_scaffold",

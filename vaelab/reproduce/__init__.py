@@ -1,0 +1,19 @@
+"""Published figures, the experiments that reproduce them, and what came out."""
+
+from vaelab.reproduce.papers import Difference, Figure, Order, Paper, Short, read_paper, read_papers
+from vaelab.reproduce.verdicts import Verdict, verdicts
+from vaelab.reproduce.work import run_of, values_of
+
+__all__ = [
+    "Difference",
+    "Figure",
+    "Order",
+    "Paper",
+    "Short",
+    "Verdict",
+    "read_paper",
+    "read_papers",
+    "run_of",
+    "values_of",
+    "verdicts",
+]

@@ -1,0 +1,131 @@
+"""Whether what came out is what was published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vaelab.reproduce.papers import Difference, Order, Paper
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One published figure, difference or order beside ours.
+
+    Attributes:
+        paper: name of the paper's folder.
+        experiments: what it is about.
+        what: in words.
+        value: name of vaelab's value.
+        published: the number, or the order in words.
+        ours: likewise, None where there is none yet.
+        error: standard error over the data, where known.
+        reached: None where there is nothing to judge yet.
+    """
+
+    paper: str
+    experiments: tuple[str, ...]
+    what: str
+    value: str
+    published: float | str
+    within: float | None
+    ours: float | str | None
+    error: float | None
+    reached: bool | None
+
+    @property
+    def difference(self) -> float | None:
+        """Ours less the published one."""
+        if isinstance(self.ours, float) and isinstance(self.published, float):
+            return self.ours - self.published
+        return None
+
+
+def verdicts(paper: Paper, values: Mapping[str, Mapping[str, Any]], *, short: bool = False) -> list[Verdict]:
+    """Judge all that a paper states.
+
+    A figure is reached where ours is better, or worse by no more than its `within`; a difference, and the value of a
+    short version, where it lies no further off on either side; an order where ours is the same.
+
+    Args:
+        paper: what is published.
+        values: `values` of the evaluation by experiment. Experiments may be missing.
+        short: the values are those of short versions.
+    """
+    if short:
+        return list(_short(paper, values))
+    return [
+        *_figures(paper, values),
+        *(_difference(paper, difference, values) for difference in paper.differences),
+        *(_order(paper, order, values) for order in paper.orders),
+    ]
+
+
+def _figures(paper: Paper, values: Mapping[str, Mapping[str, Any]]) -> Iterator[Verdict]:
+    for name, figure in paper.figures.items():
+        if figure.published is None:
+            continue
+        found = values.get(name, {}).get(figure.value)
+        ours, error = _number(found)
+        reached = None
+        if ours is not None and found is not None:
+            worse = figure.published - ours if found.get("better") == "higher" else ours - figure.published
+            reached = worse <= figure.within
+        yield Verdict(
+            paper.name, (name,), figure.what, figure.value, figure.published, figure.within, ours, error, reached
+        )
+
+
+def _short(paper: Paper, values: Mapping[str, Mapping[str, Any]]) -> Iterator[Verdict]:
+    for name, figure in paper.figures.items():
+        short = figure.short
+        if short is not None:
+            ours, error = _number(values.get(name, {}).get(short.value))
+            reached = None if ours is None else abs(ours - short.expected) <= short.within
+            what = f"{figure.what}, short"
+            yield Verdict(paper.name, (name,), what, short.value, short.expected, short.within, ours, error, reached)
+
+
+def _difference(paper: Paper, difference: Difference, values: Mapping[str, Mapping[str, Any]]) -> Verdict:
+    pair = (difference.of, difference.less)
+    [(one, first), (two, second)] = [_number(values.get(name, {}).get(difference.value)) for name in pair]
+    ours = error = reached = None
+    if one is not None and two is not None:
+        ours = one - two
+        reached = abs(ours - difference.published) <= difference.within
+        error = None if first is None or second is None else (first**2 + second**2) ** 0.5
+    return Verdict(
+        paper.name,
+        pair,
+        difference.what,
+        difference.value,
+        difference.published,
+        difference.within,
+        ours,
+        error,
+        reached,
+    )
+
+
+def _order(paper: Paper, order: Order, values: Mapping[str, Mapping[str, Any]]) -> Verdict:
+    found = {name: values.get(name, {}).get(order.value) for name in order.experiments}
+    numbers = {name: number for name, value in found.items() if (number := _number(value)[0]) is not None}
+    ours = reached = None
+    if len(numbers) == len(found):
+        higher = any(value is not None and value.get("better") == "higher" for value in found.values())
+        ranked = sorted(numbers, key=lambda name: numbers[name], reverse=higher)
+        ours, reached = _words(ranked), ranked == list(order.experiments)
+    return Verdict(
+        paper.name, order.experiments, order.what, order.value, _words(order.experiments), None, ours, None, reached
+    )
+
+
+def _words(names: Sequence[str]) -> str:
+    return " before ".join(names)
+
+
+def _number(value: Mapping[str, Any] | None) -> tuple[float | None, float | None]:
+    if value is None or value["value"] is None:
+        return None, None
+    return float(value["value"]), value["stderr"]
