@@ -2,7 +2,8 @@
 
 Each run leaves its config, manifest, values and curve, and the first seed of each configuration its pictures. Beside them lie the
 comparison over seeds (`comparison.json`, `.md`, `.csv`) and, for models with diagonal normal latents and several seeds, the
-unsupervised ranking (`udr.json`). `study.json` and `about.md`, written by hand, say what the study shows; see `studies.py`.
+unsupervised ranking (`udr.json`). `study.json`, written by hand beforehand, names the values to compare, and `about.md` says what
+they show; see `studies.py`.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def add(study: str, runs: list[Path]) -> Path:
         for seed, run in sorted(found.items())
     ]
     with chdir(folder):  # so that no folder of the machine is in the files
-        compare(copies).write(".")
+        compare(copies, metrics=list(json.loads(Path("study.json").read_text())["values"])).write(".")
     scores = {name: ranked for name, found in seeds.items() if (ranked := _udr(found))}
     if scores:
         (folder / "udr.json").write_text(json.dumps(scores, indent=2) + "\n")
