@@ -26,9 +26,12 @@ def runs_of(folder: Path) -> list[Path]:
 @EACH
 def test_the_comparison_is_that_of_the_stored_runs(folder: Path):
     stored = json.loads((folder / "comparison.json").read_text())
+    runs = [run for configuration in stored["runs"] for run in configuration]
+    assert sorted(map(Path, runs)) == runs_of(folder)
     with chdir(folder):
-        again = json.loads(json.dumps(compare(runs_of(folder)).to_json()))
+        again = json.loads(json.dumps(compare(runs, metrics=stored["metrics"]).to_json()))
     assert again == stored
+    assert set(json.loads((folder / "study.json").read_text())["values"]) <= set(stored["metrics"])
 
 
 @EACH
