@@ -120,6 +120,19 @@ def train_model(
             trainer.last_line,
             f"step {last}" if last is not None else "no step",
         )
+    with (
+        listening(directory, trainer, experiment, listeners),
+        _profiled(trainer, directory, experiment) if profile else nullcontext(),
+    ):
+        trainer.train()
+    return trainer.finish()
+
+
+@contextmanager
+def listening(
+    directory: RunDirectory, trainer: Trainer, experiment: Experiment, listeners: Listeners
+) -> Iterator[None]:
+    """All that a run tells of its training, to those who listen and into its directory."""
     batch = experiment.training.batch_size * experiment.training.accumulate
     progress = TrainingProgress(listeners.console, trainer.total_steps, trainer.step, trainer.steps_per_epoch, batch)
     # for those who look on from elsewhere
@@ -135,8 +148,8 @@ def train_model(
     )
     monitor = Monitor(
         directory,
-        model,
-        data,
+        trainer.model,
+        trainer.data,
         seed=experiment.seed,
         batch=batch,
         step=trainer.step,
@@ -144,15 +157,10 @@ def train_model(
     )
     trainer.reporter = reporter = _Reporter(directory, listeners.trackers, progress, monitor)
     try:
-        with (
-            progress,
-            listeners.interrupts.asking(trainer.stop),
-            _profiled(trainer, directory, experiment) if profile else nullcontext(),
-        ):
-            trainer.train()
+        with progress, listeners.interrupts.asking(trainer.stop):
+            yield
     finally:
         reporter.file.close()
-    return trainer.finish()
 
 
 def _profiled(trainer: Trainer, directory: RunDirectory, experiment: Experiment) -> AbstractContextManager[None]:

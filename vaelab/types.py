@@ -192,7 +192,7 @@ class State:
 
     def advanced(self, z: Tensor, hidden: Tensor | None = None) -> State:
         """The state after `z` was drawn, with new top-down features."""
-        return replace(self, zs=(*self.zs, z), hidden=hidden)
+        return State(self.batch_shape, (*self.zs, z), hidden, self.condition, self.data, self.expected)
 
 
 class Split(Protocol):

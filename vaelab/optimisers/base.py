@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -37,6 +37,7 @@ class Optimiser(ABC, Generic[C]):
         self._lr = schedule(config.lr)
         first = self._lr(StepContext())
         self.torch = self.create(self.parameters, {"lr": first, "weight_decay": config.weight_decay})
+        self.take: Callable[[], object] = self.torch.step
 
     @abstractmethod
     def create(self, parameters: list[nn.Parameter], common: dict[str, Any]) -> torch.optim.Optimizer:
@@ -47,7 +48,7 @@ class Optimiser(ABC, Generic[C]):
         if not self._lr.constant:
             for group in self.torch.param_groups:
                 group["lr"] = self._lr(context)
-        self.torch.step()
+        self.take()
 
     def clear(self) -> None:
         """Forget the gradients."""

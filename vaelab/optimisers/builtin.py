@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import torch
 from pydantic import Field, model_validator
 from torch import nn
 
 from vaelab.optimisers.base import Optimiser, OptimiserConfig
+from vaelab.optimisers.fused import FusedStep
 from vaelab.registry import OPTIMISERS
+
+C = TypeVar("C", bound=OptimiserConfig)
 
 
 class _AdamArguments(OptimiserConfig):
@@ -29,6 +33,16 @@ class _AdamArguments(OptimiserConfig):
         return {"betas": (self.beta1, self.beta2), "eps": self.eps}
 
 
+class _Fused(Optimiser[C]):
+    """An optimiser with a fused kernel of the Adam family."""
+
+    kernel: ClassVar[Callable[..., Any]]
+
+    def __init__(self, config: C, parameters: Iterable[nn.Parameter]) -> None:
+        super().__init__(config, parameters)
+        self.take = FusedStep(self.torch, type(self).kernel)
+
+
 class AdamConfig(_AdamArguments):
     """Arguments of Adam."""
 
@@ -39,11 +53,13 @@ class AdamConfig(_AdamArguments):
 
 
 @OPTIMISERS.register(AdamConfig)
-class Adam(Optimiser[AdamConfig]):
+class Adam(_Fused[AdamConfig]):
     """Adam (Kingma & Ba 2015), torch's fused kernel.
 
     Use it as the first choice, at a learning rate near 0.001.
     """
+
+    kernel = staticmethod(torch._fused_adam_)
 
     def create(self, parameters: list[nn.Parameter], common: dict[str, Any]) -> torch.optim.Optimizer:
         return torch.optim.Adam(parameters, **common, **self.config.adam(), amsgrad=self.config.amsgrad, fused=True)
@@ -59,12 +75,14 @@ class AdamWConfig(_AdamArguments):
 
 
 @OPTIMISERS.register(AdamWConfig)
-class AdamW(Optimiser[AdamWConfig]):
+class AdamW(_Fused[AdamWConfig]):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019), torch's fused kernel.
 
     Use it where weights should be kept small, as with transformers and small data sets; without weight decay it is
     `adam`.
     """
+
+    kernel = staticmethod(torch._fused_adamw_)
 
     def create(self, parameters: list[nn.Parameter], common: dict[str, Any]) -> torch.optim.Optimizer:
         return torch.optim.AdamW(parameters, **common, **self.config.adam(), fused=True)

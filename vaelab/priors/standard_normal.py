@@ -39,6 +39,9 @@ class StandardNormalPrior(FlatPrior[StandardNormalConfig]):
         super().__init__(config, context)
         self.zeros: torch.Tensor
         self.register_buffer("zeros", torch.zeros(self.shape), persistent=False)
+        self._made = StandardNormal(self.zeros, len(self.shape))
 
     def distribution(self) -> StandardNormal:
-        return StandardNormal(self.zeros, len(self.shape))
+        if self._made.loc is not self.zeros:  # moved to another device or type
+            self._made = StandardNormal(self.zeros, len(self.shape))
+        return self._made

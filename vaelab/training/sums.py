@@ -25,7 +25,8 @@ class TermSums:
     def add(self, losses: Mapping[str, Loss]) -> None:
         """The terms of one batch, each `[B]`."""
         terms = {name: term for loss in losses.values() for name, term in loss.terms.items()}
-        sums = torch.stack([term.detach() for term in terms.values()]).sum(1)
+        with torch.no_grad():
+            sums = torch.stack(list(terms.values())).sum(1)
         if self._sums is None:
             self._names, self._sums = list(terms), sums
         else:
