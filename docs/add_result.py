@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).with_name("results")
+PAPERS = RESULTS.parents[1] / "experiments" / "papers"
 
 
 def copy(run: Path, target: Path, *, figures: bool = True) -> Path:
@@ -35,7 +36,13 @@ def without_places(content: Any) -> Any:
     return [without_places(value) for value in content] if isinstance(content, list) else content
 
 
+def place(name: str) -> Path:
+    """Where the run of an experiment is stored: those of papers by paper."""
+    papers = [path.parent.name for path in PAPERS.glob(f"*/{name}.json")]
+    return RESULTS.joinpath(*(("papers", papers[0]) if papers else ()), name)
+
+
 if __name__ == "__main__":
     for argument in sys.argv[1:]:
         run = Path(argument)
-        print(copy(run, RESULTS / json.loads((run / "manifest.json").read_text())["name"]))
+        print(copy(run, place(json.loads((run / "manifest.json").read_text())["name"])))

@@ -1,4 +1,4 @@
-"""Pages made when the documentation is built: one a component family, the model zoo, the results, and the studies.
+"""Pages made when the documentation is built: one a component family, the model zoo, results, studies, papers, the leaderboard.
 
 Nothing of it is committed.
 """
@@ -15,6 +15,7 @@ sys.path.insert(0, str(DOCS))
 
 from curves import curve  # noqa: E402
 from hooks import field_table, title  # noqa: E402
+from papers import leaderboard_page, papers_page  # noqa: E402
 from studies import studies_page  # noqa: E402
 from zoo import example_of, figure_of, files, picture, zoo_page  # noqa: E402
 
@@ -23,6 +24,7 @@ from vaelab.evaluation.tables import written  # noqa: E402
 from vaelab.figures import Figure  # noqa: E402
 from vaelab.metrics import Value  # noqa: E402
 from vaelab.registry import FAMILIES, Entry, Registry  # noqa: E402
+from vaelab.reproduce import read_papers  # noqa: E402
 from vaelab.schedules import Schedule  # noqa: E402
 
 #: What a family is, and where it stands in an experiment. A family that is not here has a page all the same.
@@ -218,6 +220,8 @@ def main() -> None:
     pages = {f"components/{name}.md": component_page(registry) for name, registry in FAMILIES.items()}
     pages |= {"components/index.md": overview(), "results.md": results_page(DOCS / "results"), "gallery.md": zoo_page()}
     pages["studies.md"] = studies_page(DOCS / "results" / "studies")
+    pages["papers.md"] = papers_page(read_papers(DOCS.parent / "experiments" / "papers"), DOCS / "results" / "papers")
+    pages["leaderboard.md"] = leaderboard_page(DOCS / "results")
     # the experiments themselves, which the zoo links to
     pages |= {path.relative_to(DOCS.parent).as_posix(): path.read_text() for path in files().values()}
     for path, text in pages.items():

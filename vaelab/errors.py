@@ -63,7 +63,7 @@ class NonFiniteError(VaelabError):
 
 
 class DifferenceError(VaelabError):
-    """A run that was done again gave other values. Exit code 7."""
+    """A run that was done again gave other values, or the experiment of a paper not what is published. Exit code 7."""
 
     exit_code = 7
 

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 from docs.blocks import DOCS, ROOT
 from vaelab.catalogue import docstring
 from vaelab.registry import FAMILIES, ComponentConfig
+from vaelab.reproduce import Figure, Paper
 from vaelab.types import StepContext
 
 pytest.importorskip("latex2mathml", reason="the documentation's extra is not installed")
@@ -166,3 +167,32 @@ def test_the_documentation_builds(tmp_path: Path):
     for page in ("index.html", "components/prior/index.html", "results/index.html", "reference/index.html"):
         assert (tmp_path / "site" / page).is_file()
     assert "<math" in (tmp_path / "site" / "components" / "prior" / "index.html").read_text()
+
+
+def test_papers_and_leaderboard_pages(tmp_path: Path):
+    pages = runpy.run_path(str(ROOT / "docs" / "papers.py"))
+    figure = Figure(
+        what="a model", where="table 1", value="nll_is128", published=98.5, within=0.5, departs=("shorter",)
+    )
+    folder = tmp_path / "experiments" / "somebody-2000"
+    paper = Paper(title="Somebody (2000)", source="https://example.org", figures={"one": figure}, folder=folder)
+    results = tmp_path / "results"
+    assert "| a model | `nll_is128` | 98.50 |  |  | 0.5 | not run |  |" in pages["papers_page"](
+        [paper], results / "papers"
+    )
+    runs = {"papers/somebody-2000/one": 98.765, "other": 97.0, "studies/s/two/seed-1": 99.0}
+    for place, nll in runs.items():
+        _run_directory(results / place, nll)
+        config = json.loads((results / place / "config.json").read_text())
+        model = {part: {"kind": "x"} for part in ("encoder", "posterior", "prior", "decoder")}
+        config |= {"name": place.split("/")[-1], "model": model, "objective": {"kind": "elbo"}}
+        (results / place / "config.json").write_text(json.dumps(config))
+    page = pages["papers_page"]([paper], results / "papers")
+    assert "| a model | `nll_is128` | 98.50 | 98.77 ± 0.25 | +0.27 | 0.5 | yes | 2 |" in page
+    assert "- `one`: shorter." in page
+    board = pages["leaderboard_page"](results)
+    assert "## mnist, dynamic binarisation" in board
+    assert [board.index(f"| {nll:.2f} ±") for nll in sorted(runs.values())] == sorted(
+        board.index(f"| {nll:.2f} ±") for nll in runs.values()
+    )
+    assert "(results/papers/somebody-2000/one/config.json)" in board

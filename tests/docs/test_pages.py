@@ -19,7 +19,7 @@ from vaelab.cli import app
 from vaelab.config import parse_experiment
 
 #: Pages that exist in the built documentation only.
-GENERATED = ("results.md", "gallery.md", "studies.md")
+GENERATED = ("results.md", "gallery.md", "studies.md", "papers.md", "leaderboard.md")
 RUNNABLE = [page for page in PAGES if blocks(page, "python")]
 EXPERIMENTS = [block for page in PAGES for block in blocks(page, "json") if "model" in json.loads(block.text)]
 COMMANDS = [

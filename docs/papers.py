@@ -1,0 +1,193 @@
+"""The pages of papers and of the leaderboard, made of experiments/papers and of the runs stored below docs/results."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vaelab.evaluation.tables import written
+from vaelab.metrics import Value
+from vaelab.reproduce import Paper, Verdict, verdicts
+
+_PAPERS = """# Figures of papers
+
+What papers state, and what one command gives here:
+
+```bash
+python -m vaelab reproduce burda_vae_1
+python -m vaelab reproduce --judge
+```
+
+The first trains one experiment, or goes on with it where it was stopped; without a name, all. The second trains nothing. Both say
+what is reached: a figure where ours is better, or worse by no more than what is allowed; a difference where ours is no further off on
+either side. Anything else ends with exit code 7. `--short` trains a minute's version of each experiment that has one, and
+compares with what earlier runs gave: a mistake in the mathematics shows there, long before anybody trains for hours.
+
+Below is every figure with the run that is stored for it. A row without a run has not been trained yet. Configs, seeds,
+curves and values are below `docs/results/papers/`. Times are of one processor core, of machines that did other work too."""
+
+_LEADERBOARD = """# Leaderboard
+
+All stored runs with an importance-sampled likelihood, ranked by it, for each data set and binarisation. It says which compositions
+reach what within which time, of those that were run here with the budgets that their configs state. Values of fewer data than
+the test set say so, and values of different K are not of one kind: the smaller K, the further the value lies above
+$-\\log p(x)$."""
+
+#: Minutes that a budget ends at, with its name.
+_BUDGETS = ((15.0, "up to 15 minutes"), (120.0, "up to 2 hours"), (float("inf"), "longer"))
+
+
+def papers_page(papers: list[Paper], results: Path) -> str:
+    """Published and ours, for each paper."""
+    return "\n\n".join([_PAPERS, *(_paper(paper, results / paper.name) for paper in papers)]) + "\n"
+
+
+def _paper(paper: Paper, folder: Path) -> str:
+    runs = {name: _load(folder / name) for name in paper.figures if (folder / name / "evaluation.json").exists()}
+    values = {name: run["evaluation"]["values"] for name, run in runs.items()}
+    lines = [
+        "| what | value | published | ours | difference | allowed | reached | minutes |",
+        "| --- | --- | ---: | ---: | ---: | ---: | --- | ---: |",
+    ]
+    lines += [_row(verdict, runs) for verdict in verdicts(paper, values)]
+    departures = [
+        f"- `{name}`: {'; '.join(figure.departs)}." for name, figure in paper.figures.items() if figure.departs
+    ]
+    pictures = [
+        f"![Curves of {name}](results/papers/{paper.name}/{name}/figures/curves.png){{ .figure loading=lazy }}"
+        for name in runs
+        if (folder / name / "figures" / "curves.png").exists()
+    ]
+    parts = [f"## {paper.title}", f"<{paper.source}>", "\n".join(lines)]
+    if departures:
+        parts += ["What departs from the paper:", "\n".join(departures)]
+    return "\n\n".join([*parts, *pictures])
+
+
+def _row(verdict: Verdict, runs: dict[str, Any]) -> str:
+    ours = ""
+    if isinstance(verdict.ours, float):
+        ours = written(Value(verdict.ours, verdict.error))
+    minutes = [_minutes(runs[name]["manifest"]) for name in verdict.experiments if name in runs]
+    number = isinstance(verdict.published, float)
+    cells = (
+        verdict.what,
+        f"`{verdict.value}`",
+        f"{verdict.published:.2f}" if number else "this order",
+        ours,
+        "" if verdict.difference is None else f"{verdict.difference:+.2f}",
+        "" if verdict.within is None else f"{verdict.within:g}",
+        {True: "yes", False: "no", None: "not run"}[verdict.reached],
+        f"{sum(minutes):.0f}" if minutes else "",
+    )
+    return "| " + " | ".join(cells) + " |"
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One stored run with its likelihood of the largest K."""
+
+    run: Path
+    samples: int
+    value: Value
+    data: str
+    number: int
+    of: int
+    config: dict[str, Any]
+    manifest: dict[str, Any]
+
+
+def leaderboard_page(results: Path) -> str:
+    """All runs below a folder, for each data set."""
+    boards: dict[str, list[_Entry]] = defaultdict(list)
+    for entry in _entries(results):
+        boards[entry.data].append(entry)
+    parts = [_LEADERBOARD]
+    for data, entries in sorted(boards.items(), key=lambda item: -len(item[1])):
+        parts.append(f"## {data}")
+        for most, words in _BUDGETS:
+            least = max((minutes for minutes, _ in _BUDGETS if minutes < most), default=0.0)
+            chosen = [e for e in entries if least < _minutes(e.manifest) <= most]
+            if chosen:
+                parts += [
+                    f"### Trained and evaluated in {words}" if most < float("inf") else "### Longer",
+                    _board(chosen, results),
+                ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _entries(results: Path) -> Iterator[_Entry]:
+    for path in sorted(results.rglob("evaluation.json")):
+        run = _load(path.parent)
+        evaluation, data = run["evaluation"], run["evaluation"]["data"]
+        found = {
+            int(match[1]): value
+            for name, value in evaluation["values"].items()
+            if (match := re.fullmatch(r"nll_is(\d+)", name)) and value["value"] is not None
+        }
+        # grey levels scored by a Bernoulli are no likelihood, and data beside the real ones no benchmark
+        if not found or data.get("binarisation") in (None, "none"):
+            continue
+        samples = max(found)
+        value = found[samples]
+        yield _Entry(
+            path.parent,
+            samples,
+            Value(value["value"], value["stderr"]),
+            f"{data['source']}, {data['binarisation']} binarisation",
+            _number(samples, value, evaluation),
+            evaluation["number"],
+            run["config"],
+            run["manifest"],
+        )
+
+
+def _number(samples: int, value: dict[str, Any], evaluation: dict[str, Any]) -> int:
+    """Of how many data a likelihood is. Older runs say it in the metric only."""
+    limits = [
+        m.get("limit") for m in evaluation["metrics"] if m["kind"] == "importance_nll" and m["samples"] == samples
+    ]
+    return min(number for number in (value.get("number"), *limits, evaluation["number"]) if number)
+
+
+def _board(entries: list[_Entry], results: Path) -> str:
+    lines = [
+        "| NLL, nats ↓ | K | run | composition | parameters | length | minutes |",
+        "| ---: | ---: | --- | --- | ---: | --- | ---: |",
+    ]
+    for entry in sorted(entries, key=lambda entry: entry.value.value):
+        few = "" if entry.number == entry.of else f" (of {entry.number:,} data)"
+        training = entry.config["training"]
+        length = f"{training['epochs']} epochs" if training["epochs"] else f"{training['steps']:,} steps"
+        link = f"[{entry.config['name']}](results/{entry.run.relative_to(results).as_posix()}/config.json)"
+        seed = f", seed {entry.manifest['seed']}"
+        cells = (
+            f"{written(entry.value)}{few}",
+            f"{entry.samples:,}",
+            link + seed,
+            _composition(entry.config),
+            f"{entry.manifest['parameters']:,}",
+            length,
+            f"{_minutes(entry.manifest):.0f}",
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _composition(config: dict[str, Any]) -> str:
+    kinds = [config["model"][part]["kind"] for part in ("encoder", "posterior", "prior", "decoder")]
+    return ", ".join(f"`{kind}`" for kind in [*kinds, config["objective"]["kind"]])
+
+
+def _minutes(manifest: dict[str, Any]) -> float:
+    """Of one core where it was recorded, else of the clock."""
+    return float(manifest.get("processor_seconds") or manifest["wall_seconds"]) / 60
+
+
+def _load(folder: Path) -> dict[str, Any]:
+    return {name: json.loads((folder / f"{name}.json").read_text()) for name in ("config", "manifest", "evaluation")}
