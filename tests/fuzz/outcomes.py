@@ -31,7 +31,7 @@ REMEDY = re.compile(
 )
 
 #: A place is a JSON path, a file, an option, an argument that is missing, or a component by its kind.
-PLACE = re.compile(r"""\$(\.|\[|:)|--[a-z]|[/\\.]\w|'[^']+'|: cannot be read|\bDATA\b|\bsay which \w+""")
+PLACE = re.compile(r"""\$(\.|\[|:)|--[a-z]|[/\\.]\w|'[^']*'|: cannot be read|\bDATA\b|\bsay which \w+""")
 
 
 def attempt(action: Callable[[], Any], *, leaves: Path | None = None) -> VaelabError | None:

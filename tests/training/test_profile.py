@@ -45,7 +45,9 @@ ALWAYS = {
 }
 
 
-@pytest.mark.parametrize(("model", "objective", "training", "names"), CASES, ids=lambda value: str(value)[:20])
+@pytest.mark.parametrize(
+    ("model", "objective", "training", "names"), CASES, ids=[f"{case[0]}-{case[1]}" for case in CASES]
+)
 def test_same_bits(
     make_trainer: Make, tmp_path: Path, model: str, objective: str, training: dict[str, Any], names: set[str]
 ) -> None:
