@@ -15,6 +15,7 @@ from rich.console import Console
 from vaelab import (
     cli_catalogue,
     cli_compare,
+    cli_explore,
     cli_export,
     cli_reproduce,
     cli_rerun,
@@ -185,6 +186,7 @@ def _finished(done: Run, as_json: bool) -> None:
 
 cli_compare.register(app, lambda: console)
 cli_sampling.register(app, lambda: console)
+cli_explore.register(app, lambda: console)
 cli_sweep.register(app, lambda: console)
 cli_export.register(app, lambda: console)
 cli_scaffold.register(app, lambda: console)

@@ -20,7 +20,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 #: From the bottom to the top; the names of one line may import one another. A module or a package of vaelab that is
 #: new needs a place here, and may import from its own line and from those before it.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "files", "history", "interrupts", "migrations", "wording"),
+    ("errors", "files", "history", "interrupts", "migrations", "pages", "wording"),
     ("processes", "shared_batch"),
     ("reading", "section"),
     ("registry", "plugins"),
@@ -49,7 +49,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("profiling",),
     ("session", "determinism"),
     ("assistance",),
-    ("experiment", "catalogue", "generation", "ensembles", "comparison", "scaffold", "watch", "report"),
+    ("experiment", "catalogue", "generation", "ensembles", "comparison", "scaffold", "watch", "report", "explorer"),
     ("sweep", "rerun", "reproduce"),
     (
         "cli",
@@ -57,6 +57,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "cli_output",
         "cli_catalogue",
         "cli_compare",
+        "cli_explore",
         "cli_export",
         "cli_reproduce",
         "cli_rerun",

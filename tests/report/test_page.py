@@ -21,7 +21,7 @@ from vaelab.report.page import page
 from vaelab.runs import RunDirectory
 
 VOID = {"meta", "link", "img", "br", "input", "hr"}
-CSS = Path(vaelab.__file__).parent / "report" / "page" / "report.css"
+CSS = Path(vaelab.__file__).parent / "pages" / "base.css"
 
 
 class Page(HTMLParser):

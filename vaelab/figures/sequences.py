@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -13,6 +12,7 @@ from torch import Tensor
 from vaelab.errors import ConfigError
 from vaelab.figures.base import Few, Figure, FigureContext
 from vaelab.figures.sheets import Labels, expected, pick, sheet
+from vaelab.figures.tiles import square_frame
 from vaelab.model import VAE
 from vaelab.nets.sequences import static_groups
 from vaelab.registry import FIGURES, ComponentConfig
@@ -105,11 +105,7 @@ class Sequences(Figure[SequencesConfig]):
                     f'the data has {size}. Correct "frame", or leave it out.'
                 )
             return self.config.frame
-        for channels in (1, 3):
-            side = math.isqrt(size // channels)
-            if side > 1 and channels * side**2 == size:
-                return (channels, side, side)
-        return None
+        return square_frame(size)
 
 
 def swapped(model: VAE, content: Batch, motion: Batch) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 #: Okabe & Ito's colours, which the colour-blind can tell apart, in the order in which they are used.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
 #: Sequences with more numbers a step than this are shown as heat maps, others as lines.
-_MOST_LINES = 6
+MOST_LINES = 6
 
 Rows = Sequence[Sequence[Tensor]]
 
@@ -89,14 +89,14 @@ def sheet(rows: Rows, spec: DataSpec, labels: Labels, context: FigureContext) ->
     shape = spec.shape
     if len(shape) == 3:
         return _tiles(rows, spec, labels, context)
-    if len(shape) == 2 and shape[1] > _MOST_LINES:
+    if len(shape) == 2 and shape[1] > MOST_LINES:
         as_images = [[x.T.unsqueeze(0) for x in row] for row in rows]  # time runs to the right
         return _tiles(as_images, spec, labels, context, heat=True)
     return _lines(rows, labels, context) if len(shape) in (1, 2) else None
 
 
 def _tiles(rows: Rows, spec: DataSpec, labels: Labels, context: FigureContext, heat: bool = False) -> Picture:
-    low, high = (0.0, 1.0) if spec.values != "real" else _range(rows)
+    low, high = (0.0, 1.0) if spec.values != "real" else value_range([x for row in rows for x in row])
     scaled = [[(x.detach().cpu().float() - low) / (high - low) for x in row] for row in rows]
     # a colour map has no white, and leaves out what is no number
     canvas = mosaic(scaled, background=math.nan if heat else 1.0)
@@ -131,9 +131,9 @@ def _tiles(rows: Rows, spec: DataSpec, labels: Labels, context: FigureContext, h
     return picture
 
 
-def _range(rows: Rows) -> tuple[float, float]:
+def value_range(data: Iterable[Tensor]) -> tuple[float, float]:
     """What is drawn black and white: nearly all of real data, so that one stray number does not grey out the rest."""
-    numbers = torch.cat([x.detach().cpu().float().flatten() for row in rows for x in row])
+    numbers = torch.cat([x.detach().cpu().float().flatten() for x in data])
     numbers = numbers[numbers.isfinite()]
     if not len(numbers):
         return 0.0, 1.0

@@ -9,6 +9,8 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from vaelab.types import Shape
+
 
 def as_picture(image: Tensor) -> Tensor:
     """`[C, H, W]` as `[1 or 3, H, W']`: images with two or more than three channels have them side by side."""
@@ -46,3 +48,12 @@ def in_rows(items: Sequence[Tensor] | Tensor, columns: int | None = None) -> lis
     """Items in rows of `columns`; by default as near to a square as possible."""
     columns = columns or math.ceil(math.sqrt(len(items)))
     return [list(items[start : start + columns]) for start in range(0, len(items), columns)]
+
+
+def square_frame(size: int) -> Shape | None:
+    """(C, H, W) of a square picture of one or three channels with so many numbers, or None where there is none."""
+    for channels in (1, 3):
+        side = math.isqrt(size // channels)
+        if side > 1 and channels * side**2 == size:
+            return (channels, side, side)
+    return None

@@ -5,12 +5,14 @@ from vaelab.metrics.generated import pictures_of
 from vaelab.metrics.passes import (
     LatentMoments,
     chunks,
+    component_rates,
     has_density,
     latent_moments,
     log_weight_sums,
     log_weights,
     offered,
     posterior_means,
+    unit_rates,
 )
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "averaged",
     "check_metrics",
     "chunks",
+    "component_rates",
     "foreseen",
     "has_density",
     "latent_moments",
@@ -31,4 +34,5 @@ __all__ = [
     "pictures_of",
     "posterior_means",
     "seeded",
+    "unit_rates",
 ]

@@ -8,11 +8,9 @@ import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from vaelab.distributions import DiagonalNormal, closed_kl
-from vaelab.inference import infer_latents
 from vaelab.metrics.base import EvaluationContext, Metric, Value
 from vaelab.metrics.collapse_report import unit_name
-from vaelab.metrics.passes import latent_moments
+from vaelab.metrics.passes import latent_moments, unit_rates
 from vaelab.model import VAE
 from vaelab.registry import METRICS, ComponentConfig
 from vaelab.types import Split
@@ -66,7 +64,7 @@ class Collapse(Metric[CollapseConfig]):
     def evaluate(self, model: VAE, split: Split, context: EvaluationContext) -> dict[str, Value]:
         config = self.config
         context = context.limited(config.limit)
-        rates = self._rates(model, split, context)
+        rates = unit_rates(model, context.batches(split))
         if not rates:
             return {}
         moments = latent_moments(model, context.batches(split), config.samples)
@@ -88,28 +86,6 @@ class Collapse(Metric[CollapseConfig]):
                 values[unit_name("rate", i, u)] = Value(float(rate[:, u].mean()))
                 values[unit_name("explained", i, u)] = Value(float(explained[i][u]), unit="", better="higher")
         return values
-
-    @staticmethod
-    def _rates(model: VAE, split: Split, context: EvaluationContext) -> dict[int, Tensor]:
-        """The KL of each datum and unit, `[N, U]` of each group whose two distributions are diagonal normals."""
-        found: dict[int, list[Tensor]] = {}
-        for batch in context.batches(split):
-            for i, group in enumerate(infer_latents(model, batch)[0]):
-                if isinstance(group.q, DiagonalNormal) and isinstance(group.p, DiagonalNormal):
-                    rate = closed_kl(_by_component(group.q), _by_component(group.p))
-                    assert rate is not None
-                    # a unit's KL is never below 0, and rounding may make it so
-                    found.setdefault(i, []).append(rate[0].flatten(1).clamp_min(0))
-        return {i: torch.cat(parts) for i, parts in found.items()}
-
-
-def _by_component(distribution: DiagonalNormal) -> DiagonalNormal:
-    """The same normals, each by itself: the axes of the event become axes of the batch."""
-    # not every accelerator has float64
-    loc, scale, log_scale = (
-        tensor.cpu().double() for tensor in (distribution.loc, distribution.scale, distribution.log_scale)
-    )
-    return DiagonalNormal(loc, scale, log_scale, event_ndim=0)
 
 
 def _units(which: Tensor) -> Value:

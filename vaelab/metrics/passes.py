@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from vaelab.inference import infer_latents, score
+from vaelab.distributions import DiagonalNormal, closed_kl
+from vaelab.inference import Group, infer_latents, score
 from vaelab.model import VAE
 from vaelab.types import Batch, numel
 
@@ -111,6 +112,39 @@ def posterior_means(model: VAE, batches: Iterable[Batch], group: int) -> Tensor:
         mean = offered(drawn.q, "mean")
         means.append((drawn.z if mean is None else mean.expand_as(drawn.z))[0].flatten(1).cpu().double())
     return torch.cat(means)
+
+
+def component_rates(group: Group) -> Tensor | None:
+    """The KL of each number of a group of a pass, nats, `[K, B, size]`, float64, on the CPU.
+
+    None where posterior and prior are not both diagonal normals, so that it is no sum over numbers in closed form.
+    """
+    if not (isinstance(group.q, DiagonalNormal) and isinstance(group.p, DiagonalNormal)):
+        return None
+    rate = closed_kl(_by_component(group.q), _by_component(group.p))
+    assert rate is not None
+    # a unit's KL is never below 0, and rounding may make it so
+    return rate.flatten(2).clamp_min(0)
+
+
+def unit_rates(model: VAE, batches: Iterable[Batch]) -> dict[int, Tensor]:
+    """The KL of each datum and number, `[N, size]`, of each group whose posterior and prior are diagonal normals."""
+    found: dict[int, list[Tensor]] = {}
+    for batch in batches:
+        for i, group in enumerate(infer_latents(model, batch)[0]):
+            rate = component_rates(group)
+            if rate is not None:
+                found.setdefault(i, []).append(rate[0])
+    return {i: torch.cat(parts) for i, parts in found.items()}
+
+
+def _by_component(distribution: DiagonalNormal) -> DiagonalNormal:
+    """The same normals, each by itself: the axes of the event become axes of the batch."""
+    # not every accelerator has float64
+    loc, scale, log_scale = (
+        tensor.cpu().double() for tensor in (distribution.loc, distribution.scale, distribution.log_scale)
+    )
+    return DiagonalNormal(loc, scale, log_scale, event_ndim=0)
 
 
 @dataclass(frozen=True)

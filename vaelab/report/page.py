@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
-from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from markupsafe import Markup
 
@@ -21,6 +16,7 @@ from vaelab.errors import ConfigError, VaelabError
 from vaelab.files import write_text
 from vaelab.health import Finding
 from vaelab.health.latents import unit_reports
+from vaelab.pages import base_style, policy, source, template, version
 from vaelab.reading import leaves
 from vaelab.report import charts, maps
 from vaelab.report.collect import Picture, RunContent, collect
@@ -28,9 +24,6 @@ from vaelab.report.mathematics import marked_up
 from vaelab.report.settings import parts, settings
 from vaelab.report.values import Bars, bars, group_bars, tables
 from vaelab.runs import RunDirectory
-
-if TYPE_CHECKING:
-    from jinja2 import Template
 
 #: Said of the figures that most runs have, where one is missing.
 _EXPECTED = ("reconstructions", "samples", "traversals")
@@ -87,14 +80,14 @@ def page(directories: Sequence[RunDirectory], docs: str = "") -> str:
     runs = collect(directories)
     views = [_view(run, number) for number, run in enumerate(runs)]
     terms = charts.term_charts({run.label: run.history for run in runs})
-    style, script = _source("report.css"), _source("report.js")
+    style, script = base_style() + source("vaelab.report", "report.css"), source("vaelab.report", "report.js")
     every = [*terms, *(chart for view in views for chart in view.group_charts)]
-    return _template().render(
+    return template("vaelab.report", "report.html.jinja").render(
         title=" and ".join(run.label for run in runs) if len(runs) < 4 else f"{len(runs)} runs",
-        policy=_policy(style, script),
+        policy=policy(style, script),
         style=Markup(style),
         script=Markup(script),
-        version=_version(),
+        version=version(),
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         sections=_SECTIONS if len(runs) == 1 else (("runs", "Runs"), *_SECTIONS),
         runs=views,
@@ -134,40 +127,6 @@ _FRAME = {
     "top": charts.TOP,
     "bottom": charts.BOTTOM,
 }
-
-
-@cache
-def _source(name: str) -> str:
-    return (files("vaelab.report") / "page" / name).read_text(encoding="utf-8")
-
-
-@cache
-def _template() -> Template:
-    from jinja2 import Environment, StrictUndefined
-
-    # everything is escaped that is no Markup; nothing that a run holds ever becomes Markup unescaped
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(_source("report.html.jinja"))
-
-
-def _policy(style: str, script: str) -> str:
-    """Nothing may be loaded, and no style or script runs but the two of the page, named by their hashes."""
-
-    def named(text: str) -> str:
-        return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-    return (
-        f"default-src 'none'; img-src data:; style-src 'sha256-{named(style)}'; script-src 'sha256-{named(script)}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
-@cache
-def _version() -> str:
-    try:
-        return version("vaelab")
-    except PackageNotFoundError:
-        return "of a checkout"
 
 
 def _view(run: RunContent, number: int) -> _View:
