@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -50,13 +51,15 @@ def register(app: typer.Typer, console: Callable[[], Console]) -> None:
 
         config = None if sampler == "prior" else sampler_config(sampler)
         explorer = start(run, other, port=port, device=device or "auto", sampler=config)
-        if json_:
-            print_json({"url": explorer.url, "runs": [str(subject.run.path) for subject in explorer.subjects]})
-        else:
-            say(console(), explorer.url)
-            say(console(), "Ctrl-C ends it.")
-        # whoever reads a pipe waits for the address, and the process goes on
-        sys.stdout.flush()
-        if browser and not open_browser(explorer.url) and not json_:
-            say(console(), "No graphical browser was found: open the address in one on this machine.")
-        explorer.serve()
+        # the first Ctrl-C after the address was printed is how it ends
+        with suppress(KeyboardInterrupt):
+            if json_:
+                print_json({"url": explorer.url, "runs": [str(subject.run.path) for subject in explorer.subjects]})
+            else:
+                say(console(), explorer.url)
+                say(console(), "Ctrl-C ends it.")
+            # whoever reads a pipe waits for the address, and the process goes on
+            sys.stdout.flush()
+            if browser and not open_browser(explorer.url) and not json_:
+                say(console(), "No graphical browser was found: open the address in one on this machine.")
+            explorer.serve()

@@ -73,6 +73,7 @@ class ExplorerServer(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = _CONNECTIONS
 
     def __init__(self, port: int, page: str, policy: str) -> None:
         self.page = page.encode()

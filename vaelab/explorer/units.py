@@ -20,6 +20,7 @@ from vaelab.types import Batch, GroupSpec, LatentSpec, numel
 Control = Literal["number", "bit", "class", "code"]
 
 _CONTROLS: dict[str, Control] = {"bits": "bit", "one_hot": "class", "codes": "code"}
+_SHARE = "share of its variance that x determines"
 #: Standard deviations to either side of the mean.
 _SPAN = 3.0
 #: A coordinate on the sphere or in the ball at most, relative to the radius; at the rim nothing is left for the others.
@@ -71,8 +72,8 @@ class Units:
 
 
 def survey(model: VAE, batches: Sequence[Batch]) -> list[Units]:
-    """The units of every group, from one pass of encoder and latents over some data."""
-    passes = [infer_latents(model, batch)[0] for batch in batches]
+    """The units of every group, from one pass of encoder and latents over some data with two draws of each."""
+    passes = [infer_latents(model, batch, 2)[0] for batch in batches]
     names = group_names(model.prior.latent)
     return [
         _units(i, names[i], spec, [groups[i] for groups in passes]) for i, spec in enumerate(model.prior.latent.groups)
@@ -97,7 +98,7 @@ def _units(i: int, name: str, spec: GroupSpec, groups: Sequence[Group]) -> Units
         high = low + (spec.shape[-1] - 1 if control == "class" else 1)
         measure = "information on x, nats"
     else:
-        information, measure = _of_numbers(groups)
+        information, measure = _of_numbers(groups, spec)
         low, high = _ranges(groups, spec)
     units = [
         Unit(u, round(float(information[u]), 5), round(float(low[u]), 5), round(float(high[u]), 5))
@@ -155,22 +156,26 @@ def _mutual_information(groups: Sequence[Group], spec: GroupSpec) -> Tensor:
     return (together - apart).clamp_min(0)
 
 
-def _of_numbers(groups: Sequence[Group]) -> tuple[Tensor, str]:
-    spec = GroupSpec(tuple(groups[0].z.shape[2:]))
+def _of_numbers(groups: Sequence[Group], spec: GroupSpec) -> tuple[Tensor, str]:
     rates = [unit_rates_of(group, spec) for group in groups]
     if all(rate is not None for rate in rates):
-        return torch.cat([rate[0] for rate in rates if rate is not None]).mean(0), "KL, nats"
+        return torch.cat([rate.mean(0) for rate in rates if rate is not None]).mean(0), "KL, nats"
     draws = _drawn(groups, spec)
+    if not groups[0].has_density:  # a point: x determines all of it
+        return draws.std(0, correction=0), "standard deviation over the data"
     centres = []
     for group in groups:
         mean = offered(group.q, "mean")
-        centres.append(levels((group.z if mean is None else mean.expand_as(group.z))[0].cpu().double(), spec))
-    share = torch.cat(centres).var(0, correction=0) / draws.var(0, correction=0)
-    return share.nan_to_num(0.0, 0.0, 0.0).clamp(0, 1), "share of its variance that x determines"
+        centres.append(levels((group.z if mean is None else mean.expand_as(group.z)).cpu().double(), spec, 2))
+    # the covariance of two independent draws leaves out their noise, see `latent_moments`
+    one, two = torch.cat(centres, 1)
+    signal = ((one - one.mean(0)) * (two - two.mean(0))).mean(0)
+    return (signal / draws.var(0, correction=0)).nan_to_num(0.0, 0.0, 0.0).clamp(0, 1), _SHARE
 
 
 def _drawn(groups: Sequence[Group], spec: GroupSpec) -> Tensor:
-    return torch.cat([levels(group.z[0].cpu().double(), spec) for group in groups])
+    """The levels of all draws, `[2 * N, units]`."""
+    return torch.cat([levels(group.z.flatten(0, 1).cpu().double(), spec) for group in groups])
 
 
 def _ranges(groups: Sequence[Group], spec: GroupSpec) -> tuple[Tensor, Tensor]:
