@@ -13,7 +13,7 @@ import pytest
 
 import vaelab
 from vaelab.explorer import Explorer
-from vaelab.explorer.server import TOKEN
+from vaelab.explorer.handler import TOKEN
 
 DIGITS: dict[str, Any] = {"kind": "digits", "binarisation": "threshold"}
 FLAT: dict[str, Any] = {

@@ -20,7 +20,7 @@ import pytest
 import vaelab
 from command_line import ROOT, call
 from vaelab.explorer import start
-from vaelab.explorer.server import TOKEN
+from vaelab.explorer.handler import TOKEN
 
 Trained = Callable[[str], vaelab.Run]
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from explorer.conftest import Page
-from vaelab.explorer.server import MAX_BYTES, TOKEN
+from vaelab.explorer.handler import MAX_BYTES, TOKEN
 
 DESCRIBE = "/api/describe"
 LATENTS = {"base": {"kind": "datum", "index": 3}}

@@ -21,7 +21,7 @@ from vaelab.explorer.requests import (
     WalkRequest,
 )
 from vaelab.explorer.subject import Subject
-from vaelab.explorer.units import unit_rates_of
+from vaelab.explorer.units import rate_of, unit_rates_of
 from vaelab.figures.sheets import expected
 from vaelab.inference import Group, infer_latents
 from vaelab.metrics import offered, seeded
@@ -182,7 +182,14 @@ def _code(subject: Subject, i: int, found: Group) -> Answer:
         }
         for unit in units.units[:_TOLD]
     ]
-    return {"group": i, "name": units.name, "control": units.control, "units": len(units.units), "rows": rows}
+    return {
+        "group": i,
+        "name": units.name,
+        "control": units.control,
+        "units": len(units.units),
+        "rate": rate_of([found]),
+        "rows": rows,
+    }
 
 
 def _spreads(found: Group) -> Tensor | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
+from vaelab.explorer.handler import TOKEN
 from vaelab.explorer.requests import MOST_ITEMS
-from vaelab.explorer.server import TOKEN
 from vaelab.pages import base_style, policy, source, template, version
 
 #: Parts of the script, in their order.

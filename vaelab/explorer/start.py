@@ -23,7 +23,8 @@ from vaelab.explorer.requests import (
     SampleRequest,
     WalkRequest,
 )
-from vaelab.explorer.server import ExplorerServer, Route
+from vaelab.explorer.handler import Route
+from vaelab.explorer.server import ExplorerServer
 from vaelab.explorer.subject import Subject
 from vaelab.interrupts import Interrupts
 from vaelab.registry import SAMPLERS, ComponentConfig

@@ -106,7 +106,7 @@ def _units(i: int, name: str, spec: GroupSpec, groups: Sequence[Group]) -> Units
     ]
     choices = (spec.codes or 0) if control == "code" else spec.shape[-1] if control == "class" else 0
     grid = spec.shape[1:] if control == "code" else ()
-    return Units(i, name, control, choices, grid, measure, _note(spec), _rate(groups), tuple(units))
+    return Units(i, name, control, choices, grid, measure, _note(spec), rate_of(groups), tuple(units))
 
 
 def levels(z: Tensor, spec: GroupSpec, batch_ndim: int = 1) -> Tensor:
@@ -198,11 +198,12 @@ def radius(group: Group) -> float:
     return 1 / math.sqrt(curvature)
 
 
-def _rate(groups: Sequence[Group]) -> float | None:
+def rate_of(groups: Sequence[Group]) -> float | None:
+    """The KL of a group, nats, a mean over the data of some passes; None where there is none."""
     try:
         if not all(group.has_density for group in groups):
             return None
-        rate = float(torch.cat([group.rate()[0].cpu() for group in groups]).double().mean())
+        rate = float(torch.cat([group.rate().flatten().cpu() for group in groups]).double().mean())
     except (VaelabError, NotImplementedError):
         return None
     return rate if math.isfinite(rate) else None

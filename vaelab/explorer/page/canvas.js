@@ -138,6 +138,7 @@ function form(columns, onchange) {
     async load(item) {
       item.cells.forEach((cell, i) => {
         const { column, input } = inputs[i];
+        if (cell.hidden) return;
         input.value = column.levels.length ? String(column.levels.indexOf(cell.value)) : cell.value;
       });
     },

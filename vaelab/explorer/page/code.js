@@ -63,12 +63,12 @@ function boundTable(bound) {
 
 function showCode(place, groups) {
   const most = Math.max(1e-9, ...groups.flatMap((group) => group.rows.map((row) => row.rate ?? 0)));
+  const opened = richest(groups);
   groups.forEach((group, number) => {
-    const rate = group.rows.reduce((sum, row) => sum + (row.rate ?? NaN), 0);
-    const title = `Code, ${group.name}${Number.isFinite(rate) ? `: ${rate.toFixed(2)} nats` : ""}`;
+    const title = `Code, ${group.name}${group.rate === null ? "" : `: ${fixed(group.rate)} nats`}`;
     let details = place.children[number];
     if (!details) {
-      details = make("details", { open: number === 0 }, make("summary", {}), make("div", {}));
+      details = make("details", { open: number === opened }, make("summary", {}), make("div", {}));
       place.append(details);
     }
     details.firstChild.textContent = title;
@@ -96,7 +96,7 @@ function codeTable(group, most) {
       make("th", { scope: "row" }, String(row.unit)),
       make("td", { class: "bar-cell" }, bar(row)),
       make("td", { class: "number" }, rated ? row.rate.toFixed(3) : ""),
-      make("td", { class: "number" }, group.control === "number" ? `${row.value.toFixed(2)}${row.spread === null ? "" : ` ± ${row.spread.toFixed(2)}`}` : String(row.value)),
+      make("td", { class: "number" }, group.control === "number" ? `${fixed(row.value)}${row.spread === null ? "" : ` ± ${fixed(row.spread)}`}` : String(row.value)),
     ),
   );
   const left = group.units - rows.length;

@@ -137,6 +137,12 @@ const short = (value) => {
   return size >= 1e4 || size < 1e-3 ? value.toExponential(1) : String(Number(value.toPrecision(3)));
 };
 
+const fixed = (value, digits = 2) => value.toFixed(digits).replace(/^-(0\.0*)$/, "$1");
+const amount = (value) => (value > 0 && value < 0.005 ? "< 0.01" : fixed(value));
+
+// The latent group that carries most, with which the page begins
+const richest = (groups) => groups.reduce((best, group) => ((group.rate ?? 0) > (best.rate ?? 0) ? group : best)).group;
+
 // Noise: a seed that can be read, set and drawn anew, so that runs and moments can be compared.
 function noise(onchange) {
   const input = make("input", { type: "number", min: 0, max: 2147483647, step: 1, value: 0, onchange: () => onchange() });

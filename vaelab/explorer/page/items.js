@@ -45,7 +45,7 @@ function table(cells, words) {
       "tr",
       {},
       make("th", { scope: "row" }, cell.column),
-      make("td", { class: "number" }, cell.value, cell.hidden ? make("span", { class: "unit" }, " hidden") : null),
+      make("td", { class: "number" }, cell.hidden ? make("span", { class: "unit" }, "hidden") : cell.value),
     ),
   );
   const body = make("table", { class: "item-table" }, make("caption", {}, words), make("tbody", {}, ...rows));

@@ -16,9 +16,10 @@ function latentsTab(panel, runs) {
     const moves = new Map();
     const several = run.groups.length > 1;
     const group = choice(
-      run.groups.map((g) => [String(g.group), `${g.name}: ${g.units} ${g.control === "code" ? "codes" : "units"}${g.rate === null ? "" : `, ${short(g.rate)} nats`}`]),
+      run.groups.map((g) => [String(g.group), `${g.name}: ${g.units} ${g.control === "code" ? "codes" : "units"}${g.rate === null ? "" : `, ${amount(g.rate)} nats`}`]),
       () => request(true),
     );
+    group.value = String(richest(run.groups));
     const follow = check("Draw the groups after it anew, with the same noise", () => request(true));
     const controls = unitControls(run, number, (g, unit, value) => {
       moves.delete(`${g}:${unit}`);

@@ -16,6 +16,7 @@ async function begin() {
     ),
   );
   const begins = { latents: latentsTab, walk: walkTab, code: codeTab, sample: sampleTab };
+  document.getElementById("tab-code").textContent = runs[0].by_hand ? "Code" : runs[0].form === "table" ? "Enter" : "Draw";
   const tabs = [...document.querySelectorAll("[role=tab]")];
   const begun = new Set();
   const open = (tab) => {

@@ -88,7 +88,7 @@ function beginning(runs, start, onchange) {
     onchange();
   };
   return {
-    element: make("div", { class: "stack" }, choices, datum.element),
+    element: make("div", { class: "beginning" }, choices, datum.element),
     get base() {
       return drawn() ? { kind: "prior" } : { kind: "datum", index: datum.index };
     },

@@ -25,7 +25,7 @@ function unitControls(run, number, onmove) {
 
   function row(unit) {
     const text = `${units.control === "code" ? "position" : units.control === "class" ? "variable" : "unit"} ${unit.number}`;
-    const told = `${units.measure}: ${short(unit.information)}`;
+    const told = `${units.measure}: ${amount(unit.information)}`;
     const name = make("span", { class: "unit-name" }, text, make("span", { class: "hidden-text" }, `, ${told}`));
     const id = `control-${(numbered += 1)}`;
     const output = make("output", { for: id });
@@ -38,7 +38,7 @@ function unitControls(run, number, onmove) {
     } else {
       input = make("input", { type: "range", id, oninput: () => move(unit, Number(input.value)) });
     }
-    const label = make("label", { for: id, title: told }, name, information(unit), make("span", { class: "unit", "aria-hidden": "true" }, short(unit.information)));
+    const label = make("label", { for: id, title: told }, name, information(unit), make("span", { class: "unit amount-text", "aria-hidden": "true" }, amount(unit.information)));
     const set = (value) => {
       if (units.control === "bit") input.checked = value > 0.5;
       else if (input.tagName === "SELECT") input.value = String(value);
@@ -49,7 +49,7 @@ function unitControls(run, number, onmove) {
         input.step = units.control === "number" ? (high - low) / 400 : 1;
         input.value = value;
       }
-      output.textContent = units.control === "number" ? value.toFixed(2) : units.control === "bit" ? "" : String(value);
+      output.textContent = input.type !== "range" ? "" : units.control === "number" ? fixed(value) : String(value);
     };
     rows.set(unit.number, { set, output });
     return make("div", { class: "unit-row" }, label, input, output);
@@ -73,7 +73,7 @@ function unitControls(run, number, onmove) {
       cells[chosen].setAttribute("tabindex", "0");
       cells[chosen].setAttribute("aria-pressed", "true");
       if (focus) cells[chosen].focus();
-      title.textContent = `Position ${position} of ${cells.length}; ${units.measure}: ${short(information.get(position))}`;
+      title.textContent = `Position ${position} of ${cells.length}; ${units.measure}: ${amount(information.get(position))}`;
       input.value = typed.value = values[position];
     };
     const change = (code) => {
@@ -117,7 +117,7 @@ function unitControls(run, number, onmove) {
 
   function render() {
     rows = new Map();
-    words.textContent = [`Sorted by ${units.measure}.`, units.note].join(" ").trim();
+    words.textContent = [units.control === "code" ? "" : `Sorted by ${units.measure}.`, units.note].join(" ").trim();
     if (units.control === "code") {
       more.hidden = true;
       codes();
