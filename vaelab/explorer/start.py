@@ -13,6 +13,7 @@ import torch
 
 from vaelab.errors import ConfigError
 from vaelab.explorer import answers
+from vaelab.explorer.handler import Route
 from vaelab.explorer.page import page
 from vaelab.explorer.requests import (
     DataRequest,
@@ -23,7 +24,6 @@ from vaelab.explorer.requests import (
     SampleRequest,
     WalkRequest,
 )
-from vaelab.explorer.handler import Route
 from vaelab.explorer.server import ExplorerServer
 from vaelab.explorer.subject import Subject
 from vaelab.interrupts import Interrupts
