@@ -14,12 +14,16 @@ DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS))
 
 from curves import curve  # noqa: E402
+from drawing.canvas import described  # noqa: E402
 from hooks import field_table, title  # noqa: E402
+from layers import diagram  # noqa: E402
 from papers import leaderboard_page, papers_page  # noqa: E402
 from studies import studies_page  # noqa: E402
 from zoo import example_of, figure_of, files, picture, zoo_page  # noqa: E402
 
 from vaelab.catalogue import arguments, docstring, example  # noqa: E402
+from vaelab.decoders import Decoder  # noqa: E402
+from vaelab.encoders import Encoder  # noqa: E402
 from vaelab.evaluation.tables import written  # noqa: E402
 from vaelab.figures import Figure  # noqa: E402
 from vaelab.metrics import Value  # noqa: E402
@@ -70,32 +74,40 @@ def component_page(registry: Registry) -> str:
     parts = [f"# {title(registry.family)}", words]
     if place:
         parts.append(f"Where it stands: {place}.")
-    parts += [component(entry, example_of(registry, entry.kind)) for entry in registry]
+    parts += [component(registry.family, entry, example_of(registry, entry.kind)) for entry in registry]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def component(entry: Entry, shown: str | None = None) -> str:
-    """One kind: docstring, keys, example, and the picture of a model that uses it."""
+def component(family: str, entry: Entry, shown: str | None = None) -> str:
+    """One kind: docstring, what it does as a picture, keys, example, and the picture of a model that uses it."""
     content = json.dumps({key: _short(value) for key, value in json.loads(example(entry)).items()}, indent=2)
     parts = [
         f"## `{entry.kind}`",
         docstring(entry),
+        drawing(family, entry) or "",
         field_table(arguments(entry.config)),
         f"```json\n{content}\n```",
     ]
-    if issubclass(entry.component, Schedule):
-        parts.append(curve(entry.component(entry.config())))
-    drawn = figure_of(entry.kind) if issubclass(entry.component, Figure) else None
-    if drawn:
-        path, whose = drawn
-        parts += [f"![The figure {entry.kind}](../{path}){{ .figure loading=lazy }}", whose]
     if shown:
         link = f"[`{shown}`](../gallery.md#{shown})"
         parts += [
             picture(shown, up="../"),
             f"In the experiment {link}: test data, reconstructions and new data, after a short run.",
         ]
-    return "\n\n".join([*parts, f"Defined in `{entry.module}`."])
+    return "\n\n".join(part for part in [*parts, f"Defined in `{entry.module}`."] if part)
+
+
+def drawing(family: str, entry: Entry) -> str | None:
+    """What a kind does as a picture with its description: drawn now, stored, or of a stored run; None where there is none."""
+    if issubclass(entry.component, Schedule):
+        return curve(entry.component(entry.config()))
+    if issubclass(entry.component, Encoder | Decoder):
+        return diagram(family, entry)
+    found = described(family, entry.kind) or (figure_of(entry.kind) if issubclass(entry.component, Figure) else None)
+    if found is None:
+        return None
+    path, words = found
+    return f"![{family} {entry.kind}](../{path}){{ .figure loading=lazy }}\n\n{words}"
 
 
 def _short(content: Any) -> Any:

@@ -94,11 +94,9 @@ def _text(value: dict[str, Any]) -> str:
 
 
 def figure_of(kind: str) -> tuple[str, str] | None:
-    """(path below docs/, whose it is) of a stored picture of a figure; None where there is none."""
+    """(path below docs/, whose it is) of the picture of a figure that a stored run has; None where none has it."""
     if (RESULTS / "baseline" / "figures" / f"{kind}.png").exists():
         return f"results/baseline/figures/{kind}.png", "Of the run [`baseline`](../results.md#baseline)."
-    if (DOCS / "pictures" / f"{kind}.png").exists():
-        return f"pictures/{kind}.png", "Of a short run on the small digits with two latents."
     for name, path in files().items():
         if (GALLERY / name / "gallery.png").exists() and any(
             figure.kind == kind and kind in OWN for figure in load_experiment(path).evaluation.figures

@@ -1,0 +1,1 @@
+"""Draws the pictures of the component pages; see `docs/draw_pictures.py`."""
