@@ -13,6 +13,7 @@ from drawing.canvas import axes
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_SIZES = {"bound_curve": (4.6, 3.0), "manifold": (2.4, 2.4), "neighbours": (4.0, 4.0)}
 KINDS = ("bound_curve", "manifold", "neighbours")
 _EXPERIMENT = {
     "name": "figures",
@@ -33,7 +34,7 @@ def draw(kind: str) -> tuple[Figure, str]:
     """One kind: figure and description."""
     from PIL import Image
 
-    figure, (plot,) = axes(1, 4.0, 4.0 if kind != "bound_curve" else 2.6)
+    figure, (plot,) = axes(1, *_SIZES[kind])
     plot.imshow(Image.open(io.BytesIO(_pictures()[kind])))
     plot.set_axis_off()
     return figure, f"The figure `{kind}` of a short run on the small digits with two latents."

@@ -74,8 +74,8 @@ def _signal(kind: str) -> tuple[Figure, str]:
     across = "samples K" if kind == "dreg" else "samples M K"
     figure = curves(numbers, values, across, "signal / noise", xscale="log", yscale="log")
     why = {
-        "dreg": "With `iwae` it falls as K grows, with `dreg` it does not",
-        "piwae": "`piwae` takes as many sets as there are samples in each, and its signal falls more slowly than that of `iwae`",
+        "dreg": "It falls as K grows, with `dreg` more slowly than with `iwae`",
+        "piwae": "`piwae` takes as many sets M as samples K in each, so that its signal rises where that of `iwae` falls",
     }[kind]
     return figure, (
         "Mean over standard deviation of the gradient of the posterior's log-variances, from 500 estimates with 64 data in a "

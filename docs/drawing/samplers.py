@@ -35,8 +35,8 @@ def draw(kind: str) -> tuple[Figure, str]:
         sampler.fit(run.model, lambda: run.data)
         torch.manual_seed(0)
         with torch.no_grad():
-            drawn = sampler.sample(360)
-            data = run.data.test.fetch(torch.arange(360))
+            drawn = sampler.sample(350)
+            data = run.data.test.fetch(torch.arange(350))
             groups, _ = infer_latents(run.model, data)
     if kind == "codes":
         return _pairs(run, drawn.zs[0], groups[0].q.index[0])  # type: ignore[union-attr]
@@ -50,7 +50,7 @@ def draw(kind: str) -> tuple[Figure, str]:
         plane(plot, (-reach, reach))
         plot.set_title(name)
     return figure, (
-        f"Latents of 360 test digits of 8 x 8 pixels, and as many that `{kind}` draws, in a model with two latent numbers whose KL "
+        f"Latents of 350 test digits of 8 x 8 pixels, and as many that `{kind}` draws, in a model with two latent numbers whose KL "
         "has the weight 0.05, so that the prior is not where the data are."
     )
 
@@ -91,6 +91,6 @@ def _pairs(run: vaelab.Run, drawn: Tensor, index: Tensor) -> tuple[Figure, str]:
         plot.imshow(table, cmap="Blues")
         plot.set(title=name, xlabel="$k_2$", ylabel="$k_1$", xticks=[], yticks=[])
     return figure, (
-        "How often the pairs of codes occur of 360 test digits, in a model with two positions of eight codes, and how often `codes` "
+        "How often the pairs of codes occur of 350 test digits, in a model with two positions of eight codes, and how often `codes` "
         "draws them. Under the prior `uniform_codes` all would be alike."
     )

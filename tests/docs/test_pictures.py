@@ -48,7 +48,7 @@ def test_reasons_are_for_kinds_that_have_no_picture(undrawn: dict[str, Any]):
 
 def test_stored_pictures_are_small_and_each_belongs_to_a_kind(pages: dict[str, Any]):
     sizes = {path: path.stat().st_size for path in PICTURES}
-    assert not {path.name: size for path, size in sizes.items() if size > 40_000}
+    assert not {path.name: size for path, size in sizes.items() if size > 30_000}
     assert sum(sizes.values()) < 2_500_000
     strangers = [str(path) for path in PICTURES if path.stem not in FAMILIES[path.parent.name]]
     assert strangers == [], "no component has this name; remove the picture"

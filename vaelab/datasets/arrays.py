@@ -101,6 +101,9 @@ class Arrays(Dataset[ArraysConfig]):
     Which data are held out is decided by a seeded permutation. Numbers that are not finite, or outside the
     range that `values` promises, are refused. With `missing`, NaN stands for a number that was not observed: batches then carry a
     mask, and the likelihood scores what was observed alone.
+
+    *Cost*: kept in memory, one byte a number for 8-bit arrays and four for others, or read from the disk batch by
+    batch.
     """
 
     @property

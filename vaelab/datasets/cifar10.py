@@ -53,6 +53,8 @@ class Cifar10(Dataset[Cifar10Config]):
     Source: Krizhevsky, "Learning multiple layers of features from tiny images" (2009). No licence is stated.
     The binary version is read (`cifar-10-binary.tar.gz`, or unpacked as `cifar-10-batches-bin`), because the
     Python version that torchvision keeps consists of pickles. Validation takes the last training pictures.
+
+    *Cost*: a download of 162 MB; 184 MB in memory.
     """
 
     @property

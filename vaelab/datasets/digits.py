@@ -35,6 +35,8 @@ class Digits(Dataset[DigitsConfig]):
     Source: Alpaydin and Kaynak, "Optical recognition of handwritten digits", UCI (1998), as scikit-learn
     ships it. Licence: CC BY 4.0. There is no official split; a seeded permutation makes one. Grey levels 0 to
     16 are divided by 16.
+
+    *Cost*: 0.1 MB in memory, no download.
     """
 
     @property

@@ -38,6 +38,8 @@ class FewLabels(WrappingDataset):
     The training data come without labels, those of the chosen few as well; each batch brings labelled data as its
     companion, drawn anew from the chosen ones. A condition that is the label is refused, since it would give
     every label away. Validation and test data keep their labels.
+
+    *Cost*: a batch brings more data: those with a label, which the objective passes too.
     """
 
     config: FewLabelsConfig

@@ -94,6 +94,8 @@ class HuggingFace(Dataset[HuggingFaceConfig]):
     runs. Columns of the types Image, Array2D to Array5D, and lists of a fixed length are read, and labels of the types
     ClassLabel and whole numbers. Pictures must lie in the files, as `save_to_disk` puts them. For columns of single values
     use the data set `table` with the same folder.
+
+    *Cost*: as `arrays` or `image_folder`; pictures are decoded when they are read.
     """
 
     @property

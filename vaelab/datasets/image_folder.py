@@ -70,6 +70,8 @@ class ImageFolder(Dataset[ImageFolderConfig]):
     Reads PNG, JPEG, WebP, BMP, GIF, TIFF, PPM and PGM with 8 bits a channel. Which pictures are held out is
     decided by a seeded permutation of their sorted paths. A damaged picture stops the run with its name: when
     the data are loaded, or, where they are streamed, when it is reached.
+
+    *Cost*: one decoding a picture where all fit into memory; else one each time, in worker processes.
     """
 
     @property

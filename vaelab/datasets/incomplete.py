@@ -42,6 +42,8 @@ class Incomplete(WrappingDataset):
     the datum's position. `block` hides a rectangle of the share's area at a uniform place. `at_random` hides with the
     probability $\sigma(\operatorname{logit}(\text{share}) + 4 (\bar x - \frac12))$, $\bar x$ the mean of the half that
     is always shown. Metrics that know the truth, such as `imputation`, find it in `Batch.complete`.
+
+    *Cost*: one mask of the datum's size for each batch.
     """
 
     config: IncompleteConfig

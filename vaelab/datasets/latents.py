@@ -64,6 +64,8 @@ class Latents(Dataset[Any]):
     The provenance holds the hash of the first run's config and a checksum of its weights, not its place: a second run is
     resumed and evaluated wherever the first one lies, as long as `run` leads to it, and is refused where another run is
     found there.
+
+    *Cost*: one pass of the first run's encoder over all data; with fresh draws one draw a datum and epoch.
     """
 
     @cached_property

@@ -168,6 +168,8 @@ class Moving(WrappingDataset):
     `(T, C * H * W)`, a frame a step. Labels are those of the pictures. The motion of a datum follows from the seed, the split
     and the datum's position there. The picture's square stays in the frame, but for the corners that a rotation turns
     out. Bits stay bits: frames of binarised pictures are binarised again, by x > 1/2, after the motion.
+
+    *Cost*: one resampling of the picture a frame and batch, T times the pixels of a picture.
     """
 
     def describe(self, inner: DataSpec) -> DataSpec:

@@ -59,6 +59,8 @@ class Omniglot(Dataset[OmniglotConfig]):
     those of the test are others than those of training. Files are sorted by alphabet, so the order of the
     training data is a seeded permutation. The split is not that of Burda et al. (2016), with which much of
     the literature compares.
+
+    *Cost*: a download of 16 MB; pictures are reduced once.
     """
 
     @property

@@ -37,6 +37,8 @@ class Pairs(WrappingDataset):
     `"share": "factors"`, with one that differs from it in `changed` factors, chosen at random for each pair (Locatello
     et al. 2020, who let a changed factor keep its value by chance). The label and which factors these are is not told.
     Both are training data; a datum whose partners were all held out is its own. Validation and test data come alone.
+
+    *Cost*: twice the data in each batch.
     """
 
     config: PairsConfig

@@ -77,6 +77,9 @@ class Sprites(FactorDataset[SpritesConfig]):
 
     Pictures are drawn from signed distances, in batches and on the device, and are the same in every run. A random tenth is
     the test split; see `held_out` and `correlated` for others.
+
+    *Cost*: no file; a signed distance for each pixel drawn, once where the split fits into memory and else for each
+    batch.
     """
 
     @property

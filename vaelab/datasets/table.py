@@ -77,6 +77,8 @@ class OwnTable(Dataset[TableConfig]):
     levels: name them in the encoder `tabular` and in the likelihood `mixed_columns`, as `[[column, levels], ...]`.
     `python -m vaelab inspect FILE` writes all of it. With `missing`, batches carry a mask, and the likelihood scores what was
     observed alone. Parquet, Feather and folders of `datasets` are read with pyarrow (the extra `arrow`).
+
+    *Cost*: one reading of the file; four bytes a number in memory.
     """
 
     @property

@@ -27,6 +27,8 @@ class BurgessDecoderConfig(BurgessConfig):
 class BurgessDecoder(Decoder[BurgessDecoderConfig]):
     """The encoder `burgess` transposed: two layers of 256, then four convolutions (Burgess et al. 2018, appendix A).
 
+    $h_l = a(W_l * h_{l-1} + b_l)$, $*$ a transposed convolution of kernel 4; the last layer is linear.
+
     *Cost*: linear in the pixels, with at most 32 channels, for each of the K draws.
 
     Use it with the encoder `burgess` to compare with published disentanglement scores; elsewhere `conv` or `resnet` can

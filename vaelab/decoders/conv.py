@@ -37,6 +37,9 @@ class ConvDecoderConfig(ComponentConfig):
 class ConvDecoder(Decoder[ConvDecoderConfig]):
     """Transposed convolutions up to images of any size, the mirror image of the encoder `conv`.
 
+    $h_l = a(W_l * h_{l-1} + b_l)$, $*$ a transposed convolution of kernel 3 and stride 2 (Zeiler et al. 2010); the
+    last layer is linear.
+
     A code that is a vector (or a sequence of them) is first spread over the coarsest map; a code that is a map enters
     at the level that has its resolution.
 

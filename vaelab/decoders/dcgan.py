@@ -36,7 +36,9 @@ class DCGANDecoderConfig(ComponentConfig):
 
 @DECODERS.register(DCGANDecoderConfig)
 class DCGANDecoder(Decoder[DCGANDecoderConfig]):
-    """A linear layer to the coarsest map, then transposed convolutions with ReLUs (Radford et al. 2016, figure 1).
+    r"""A linear layer to the coarsest map, then transposed convolutions with ReLUs (Radford et al. 2016, figure 1).
+
+    $h_l = \max(\mathrm{BN}(W_l * h_{l-1}), 0)$, $*$ a transposed convolution.
 
     Kernel 4, where the paper draws 5, and linear at its end: the likelihood says what the outputs are. With batch
     normalisation, p(x | z) of one datum depends on the others while training; evaluation uses running statistics.

@@ -29,7 +29,9 @@ class GatedMLPDecoderConfig(ComponentConfig):
 
 @DECODERS.register(GatedMLPDecoderConfig)
 class GatedMLPDecoder(Decoder[GatedMLPDecoderConfig]):
-    """Gated layers and a linear one, from the flattened code to the flattened parameters (Tomczak & Welling 2018).
+    r"""Gated layers and a linear one, from the flattened code to the flattened parameters (Tomczak & Welling 2018).
+
+    $h_l = (W_l h_{l-1} + b_l) \odot \sigma(V_l h_{l-1} + c_l)$.
 
     *Cost*: twice the parameters and the time of an `mlp` of the same widths.
 

@@ -33,6 +33,8 @@ class MLPDecoderConfig(ComponentConfig):
 class MLPDecoder(Decoder[MLPDecoderConfig]):
     """Fully connected layers from the flattened code to the flattened parameters, whatever their shapes.
 
+    $h_l = a(W_l h_{l-1} + b_l)$ with $h_0 = z$ and a linear last layer, as in Kingma & Welling (2014, appendix C).
+
     *Cost*: the last layer has the last width times the number of parameters of the data, once a draw.
 
     Use it for vectors and small images, and as a baseline; it knows nothing of neighbouring pixels, so its

@@ -35,6 +35,8 @@ class PerStepDecoderConfig(ComponentConfig):
 class PerStepDecoder(Decoder[PerStepDecoderConfig]):
     """One MLP from the code of step t to the parameters of step t (or of row t of an image), the same for all steps.
 
+    Parameters of $x_t$ are $f(c_t)$, $c_t$ the code of the step: the emission of Krishnan et al. (2017).
+
     The code is what the prior reads out: $z_t$ of a `markov_chain`, $[z_t, f]$ of `static_and_dynamic`, $[z_t, h_{t-1}]$ of
     a `vrnn`.
 

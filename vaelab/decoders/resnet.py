@@ -39,6 +39,8 @@ class ResNetDecoderConfig(ComponentConfig):
 class ResNetDecoder(Decoder[ResNetDecoderConfig]):
     """Residual blocks with nearest-neighbour doublings between the levels, the mirror image of the encoder `resnet`.
 
+    A block is $h + W_2 * a(W_1 * a(h))$ (He et al. 2016).
+
     Doubling by repetition and a convolution, which leaves no checkerboard (Odena et al. 2016). A code that is a map
     enters at the level of its resolution where there is one; every other code is brought to the coarsest map.
 

@@ -33,7 +33,9 @@ class SpatialBroadcastConfig(ComponentConfig):
 
 @DECODERS.register(SpatialBroadcastConfig)
 class SpatialBroadcast(Decoder[SpatialBroadcastConfig]):
-    """The code copied to every pixel beside the pixel's coordinates, and convolutions of stride 1 (Watters et al. 2019).
+    r"""The code copied to every pixel beside the pixel's coordinates, and convolutions of stride 1 (Watters et al. 2019).
+
+    Pixel (i, j) of the first map is $[z,\; 2j/(W-1) - 1,\; 2i/(H-1) - 1]$.
 
     `[K, B, D]` becomes `[K, B, D + 2, H, W]`, coordinates running from -1 to 1. Position is then a function that need not be
     learned, which helps latents of position to come apart. The last layer is a 1x1 convolution to the parameters. All

@@ -33,7 +33,9 @@ class ViTConfig(TransformerConfig):
 
 @DECODERS.register(ViTConfig)
 class ViT(Decoder[ViTConfig]):
-    """A transformer over the patches of the picture to be: the mirror image of the encoder `vit`.
+    r"""A transformer over the patches of the picture to be: the mirror image of the encoder `vit`.
+
+    $h' = h + \mathrm{MSA}(\mathrm{LN}\,h)$ and then $h' + \mathrm{MLP}(\mathrm{LN}\,h')$, block by block.
 
     A linear layer makes a token of each patch from the code `[K, B, *code]`, a learned position is added, the tokens attend to
     one another in the blocks of Dosovitskiy et al. (2021, equations 2 to 4), and one linear layer for all of them turns each

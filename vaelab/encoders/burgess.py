@@ -27,6 +27,9 @@ class BurgessEncoderConfig(BurgessConfig):
 class BurgessEncoder(Encoder[BurgessEncoderConfig]):
     """Four 32-channel convolutions of kernel 4 and stride 2, then two layers of 256 (Burgess et al. 2018, appendix A).
 
+    $h_l = a(W_l * h_{l-1} + b_l)$ with a the activation, ReLU by default, and $*$ a convolution; then the same with
+    products of matrices.
+
     Written for 64x64 pixels; other sizes get as many levels as leave 4 pixels. Yields one vector.
 
     *Cost*: linear in the pixels, with at most 32 channels; the layer of 256 behind the last map holds most

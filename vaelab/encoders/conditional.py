@@ -30,6 +30,8 @@ class ConditionalConfig(ComponentConfig):
 class ConditionalEncoder(Encoder[ConditionalConfig]):
     """Any encoder of x with the condition y behind its features, for q(z | x, y) of a conditional VAE.
 
+    $f(x, y) = [f(x), y]$.
+
     Sohn et al. (2015). A vector or a sequence gets y at its end, a map at each position. Hidden layers of the
     posterior make x and y interact. It needs data with a condition; where a pass gives none, all labels
     count as equally likely and y is 1/C throughout, and a condition of real numbers is 0.

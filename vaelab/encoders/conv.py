@@ -36,6 +36,9 @@ class ConvEncoderConfig(ComponentConfig):
 class ConvEncoder(Encoder[ConvEncoderConfig]):
     """Stride-2 convolutions and fully connected layers, for images of any size. Yields one vector, or one map.
 
+    $h_l = a(W_l * h_{l-1} + b_l)$, $*$ a convolution of kernel 3 (LeCun et al. 1989) and a the activation; each
+    level has half the height and width.
+
     *Cost*: linear in the pixels; each stride of 2 leaves a quarter of the positions, so that the fully connected
     layers hold most parameters.
 

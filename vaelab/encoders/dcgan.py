@@ -34,7 +34,9 @@ class DCGANEncoderConfig(ComponentConfig):
 
 @ENCODERS.register(DCGANEncoderConfig)
 class DCGANEncoder(Encoder[DCGANEncoderConfig]):
-    """Convolutions of stride 2 with batch normalisation and leaky ReLUs of slope 0.2 (Radford et al. 2016, section 3).
+    r"""Convolutions of stride 2 with batch normalisation and leaky ReLUs of slope 0.2 (Radford et al. 2016, section 3).
+
+    $h_l = \ell(\mathrm{BN}(W_l * h_{l-1}))$ with $\ell(u) = \max(u, 0.2\,u)$; the first layer has no normalisation.
 
     Kernel 4, where the paper draws 5. Yields the flattened last map. In training a datum's features depend on its batch.
 

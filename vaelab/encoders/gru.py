@@ -32,7 +32,11 @@ class GRUEncoderConfig(ComponentConfig):
 
 @ENCODERS.register(GRUEncoderConfig)
 class GRUEncoder(Encoder[GRUEncoderConfig]):
-    """A GRU over the time steps, or over the rows of an image. Yields one feature a step (Krishnan et al. 2017).
+    r"""A GRU over the time steps, or over the rows of an image. Yields one feature a step (Krishnan et al. 2017).
+
+    From the last step to the first, $h_t = (1 - u_t) \odot n_t + u_t \odot h_{t+1}$ with the gates of Cho et al.
+    (2014): $u_t = \sigma(W_u x_t + U_u h_{t+1} + b_u)$, $r_t = \sigma(W_r x_t + U_r h_{t+1} + b_r)$ and $n_t =
+    \tanh(W x_t + b + r_t \odot (U h_{t+1} + c))$.
 
     Latent groups before the steps, of a prior such as `static_and_dynamic`, receive the last states, which have seen the
     whole sequence.

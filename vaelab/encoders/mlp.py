@@ -33,6 +33,8 @@ class MLPEncoderConfig(ComponentConfig):
 class MLPEncoder(Encoder[MLPEncoderConfig]):
     """Fully connected layers over the flattened datum, for data of any shape. Yields one vector.
 
+    $h_l = a(W_l h_{l-1} + b_l)$ with $h_0 = x$, as in Kingma & Welling (2014, appendix C).
+
     *Cost*: one multiplication a weight and datum; the first layer has D times the first width of them.
 
     Use it for vectors, for small images and as the baseline that other networks have to beat; it knows nothing of

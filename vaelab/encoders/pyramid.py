@@ -39,6 +39,8 @@ class PyramidConfig(ComponentConfig):
 class Pyramid(Encoder[PyramidConfig]):
     """The deterministic bottom-up path of a ladder (Sønderby et al. 2016).
 
+    $h_l = f_l(h_{l+1})$ from the data, level by level; group i reads the feature $h_i$.
+
     From the data down to the top group, level by level, at the resolution that the prior gives each latent group: maps
     where the group is a map, vectors where it is a vector. Yields one feature a group, the top group's first; with
     `shared`, groups of one resolution receive the same.

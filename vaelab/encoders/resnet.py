@@ -39,6 +39,8 @@ class ResNetEncoderConfig(ComponentConfig):
 class ResNetEncoder(Encoder[ResNetEncoderConfig]):
     """Pre-activation residual blocks (He et al. 2016) with stride-2 convolutions between the levels.
 
+    A block is $h + W_2 * a(W_1 * a(h))$.
+
     There is no normalisation: each block starts as the identity (Zhang et al. 2019). Yields one vector, or one map.
 
     *Cost*: linear in the pixels and in the number of blocks, two convolutions each.

@@ -36,7 +36,10 @@ class TabularConfig(ColumnsConfig):
 
 @ENCODERS.register(TabularConfig)
 class TabularEncoder(Encoder[TabularConfig]):
-    """Embeddings of the categorical columns and standardised real ones, through an MLP. Yields one vector.
+    r"""Embeddings of the categorical columns and standardised real ones, through an MLP. Yields one vector.
+
+    $f\big([(x_r - m) / s,\; E_1[x_{c_1}],\; E_2[x_{c_2}], \dots]\big)$ with a table $E_j$ of vectors for each
+    categorical column (entity embeddings, Guo & Berkhahn 2016).
 
     The means and standard deviations are running ones, kept with the weights; no statistics need be known beforehand.
     The likelihood `mixed_columns` is its counterpart.

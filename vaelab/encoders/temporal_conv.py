@@ -59,7 +59,10 @@ class DilatedLayer(nn.Module):
 
 @ENCODERS.register(TemporalConvConfig)
 class TemporalConv(Encoder[TemporalConvConfig]):
-    """Dilated residual convolutions over the time steps, or over the rows of an image. Yields one feature a step.
+    r"""Dilated residual convolutions over the time steps, or over the rows of an image. Yields one feature a step.
+
+    Layer l is $h + M\,a(W *_{2^{l-1}} a(h))$, a convolution whose taps are $2^{l-1}$ steps apart, and M mixes
+    channels.
 
     The residual stack of Bai et al. (2018, section 3), without dropout and weight normalisation, and turned around in time
     where it looks `backward`. Unlike the encoder `gru` all steps are computed at once. Latent groups before the

@@ -35,7 +35,10 @@ class ViTConfig(TransformerConfig):
 
 @ENCODERS.register(ViTConfig)
 class ViT(Encoder[ViTConfig]):
-    """A transformer over patches with learned positions (Dosovitskiy et al. 2021, equations 1 to 4). Yields one vector.
+    r"""A transformer over patches with learned positions (Dosovitskiy et al. 2021, equations 1 to 4). Yields one vector.
+
+    $h' = h + \mathrm{MSA}(\mathrm{LN}\,h)$ and then $h' + \mathrm{MLP}(\mathrm{LN}\,h')$, block by block, with
+    $\mathrm{MSA}$ the attention over all tokens, $\operatorname{softmax}(Q K^\top / \sqrt d)\,V$ for each head.
 
     Pre-normalised blocks with GELUs and no dropout; a layer normalisation at the end.
 

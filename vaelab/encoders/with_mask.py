@@ -28,7 +28,9 @@ class WithMaskConfig(ComponentConfig):
 
 @ENCODERS.register(WithMaskConfig)
 class WithMaskEncoder(Encoder[WithMaskConfig]):
-    """Any encoder of x joined along the first axis with its mask, 1 where a number was observed and 0 where it is hidden.
+    r"""Any encoder of x joined along the first axis with its mask, 1 where a number was observed and 0 where it is hidden.
+
+    $f([x \odot m,\; m])$ with the mask m.
 
     So a zero that was seen differs from one that stands for what was not (Ma et al. 2019, EDDI; Collier et al. 2020). The
     inner encoder sees images of twice the channels, or vectors of twice the length. Without a mask all is observed.

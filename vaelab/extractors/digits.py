@@ -22,7 +22,10 @@ class DigitsConfig(ComponentConfig):
 
 @EXTRACTORS.register(DigitsConfig)
 class DigitsExtractor(Extractor[DigitsConfig]):
-    """The last hidden layer, 64 numbers, of a small classifier of MNIST's digits that comes with vaelab.
+    r"""The last hidden layer, 64 numbers, of a small classifier of MNIST's digits that comes with vaelab.
+
+    $\phi(x)$ is what the last ReLU of the network receives, before its ten logits; the convolutions are those of
+    LeCun et al. (1998) in kind.
 
     Its weights are part of the package, so that values compare across machines. Half of the pictures that it was
     trained on were binarised, as models of digits often have bits for data. Its seed, the source of its data and its
@@ -30,6 +33,8 @@ class DigitsExtractor(Extractor[DigitsConfig]):
     `vaelab/extractors/digits.safetensors`; `python -m vaelab.extractors.digits_training` makes it. Over MNIST's training
     digits the variance of a feature is 1 on average. Grey pictures of another size than 28 x 28 are resized (bilinear,
     with antialiasing).
+
+    *Cost*: 33,450 parameters; next to none.
 
     Use it for grey digits, where Inception's features of photographs say little; values are no FIDs of the literature,
     and on anything but digits they tell nothing.

@@ -46,6 +46,8 @@ class InceptionExtractor(Extractor[InceptionConfig]):
     case. Pictures are resized to 299 x 299 (bilinear, without antialiasing, like pytorch-fid) and
     scaled from [0, 1] to [-1, 1]; grey is repeated in all three channels. They are not rounded to 8 bits before.
 
+    *Cost*: about 6 billion multiplications a picture, a fifth of a second on one CPU core, and 92 MB for the weights.
+
     Use it for colour photographs and for numbers that compare with papers'; its features say little of digits, and on one
     CPU core it takes a fifth of a second a picture.
     """

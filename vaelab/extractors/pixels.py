@@ -18,7 +18,11 @@ class PixelsConfig(ComponentConfig):
 
 @EXTRACTORS.register(PixelsConfig)
 class PixelsExtractor(Extractor[PixelsConfig]):
-    """The pixels of a picture as a vector; distances are Euclidean, $\\lVert x - x' \\rVert_2$.
+    r"""The pixels of a picture as a vector; distances are Euclidean, $\lVert x - x' \rVert_2$.
+
+    Distances of pixels are the oldest test for copies (Theis et al. 2016 show what they miss).
+
+    *Cost*: none.
 
     Use it to look for copies of training data, or where no network fits the pictures; a shift by one pixel counts as much
     as another picture.

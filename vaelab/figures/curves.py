@@ -31,6 +31,8 @@ class Curves(Figure[CurvesConfig]):
 
     The band around the validation is its standard error. The steps in which the loss falls from where it started are
     cut off at the top. Nothing where there is no history.
+
+    *Cost*: none; it reads the history.
     """
 
     def draw(self, model: VAE, context: FigureContext) -> dict[str, Picture]:

@@ -42,6 +42,8 @@ class Imputations(Figure[ImputationsConfig]):
 
     The first row is the truth where it is known. Nothing where the data are complete, or where the model has no
     importance weights.
+
+    *Cost*: K passes of the decoder over the few data shown.
     """
 
     def draw(self, model: VAE, context: FigureContext) -> dict[str, Picture]:

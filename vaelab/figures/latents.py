@@ -48,6 +48,8 @@ class Latents(Figure[LatentsConfig]):
 
     A group of two numbers is shown as it is, one of a single number as a histogram; maps and codes are flattened. Where
     a posterior has no mean in closed form, a draw stands for it.
+
+    *Cost*: one pass of the encoder over the chosen data, and a decomposition of their covariance.
     """
 
     def draw(self, model: VAE, context: FigureContext) -> dict[str, Picture]:

@@ -42,6 +42,8 @@ class Manifold(Figure[ManifoldConfig]):
     The rows and columns are equally spaced quantiles of a normal with the prior's mean and variance,
     $z = \mu + \sigma\Phi^{-1}(u)$. Nothing where the latents are anything else than one real group of length 2. A
     conditional model gets the condition of one datum of the test split.
+
+    *Cost*: one pass of the decoder over the grid.
     """
 
     def draw(self, model: VAE, context: FigureContext) -> dict[str, Picture]:

@@ -62,6 +62,8 @@ class Neighbours(Figure[NeighboursConfig]):
     nearer are remembered ones. Blurred pictures lie near to everything, so that nearness alone proves nothing.
 
     Nothing where the data are no images. Use it before saying that a model generates anything.
+
+    *Cost*: distances of the samples to all training data, in the extractor's features.
     """
 
     def draw(self, model: VAE, context: FigureContext) -> dict[str, Picture]:

@@ -32,7 +32,10 @@ class ReconstructionsConfig(ComponentConfig):
 
 @FIGURES.register(ReconstructionsConfig)
 class Reconstructions(Figure[ReconstructionsConfig]):
-    """Test data, each above its reconstruction E[x | z] from one draw of the posterior, z ~ q(z | x)."""
+    """Test data, each above its reconstruction E[x | z] from one draw of the posterior, z ~ q(z | x).
+
+    *Cost*: one pass of the model over the data shown.
+    """
 
     def draw(self, model: VAE, context: FigureContext) -> dict[str, Picture]:
         batch = pick(model, context.data.test, self.config.number)

@@ -38,7 +38,10 @@ class SamplesConfig(ComponentConfig):
 
 @FIGURES.register(SamplesConfig)
 class Samples(Figure[SamplesConfig]):
-    """E[x | z] of latents drawn without data, by default from the prior. Not selected."""
+    """E[x | z] of latents drawn without data, by default from the prior. Not selected.
+
+    *Cost*: one pass of the decoder, and the sampler's fit where it is fitted.
+    """
 
     def draw(self, model: VAE, context: FigureContext) -> dict[str, Picture]:
         temperature, kind = self.config.temperature, self.config.sampler.kind

@@ -43,12 +43,14 @@ class SequencesConfig(ComponentConfig):
 
 @FIGURES.register(SequencesConfig)
 class Sequences(Figure[SequencesConfig]):
-    r"""Data `(T, C * H * W)` as strips of T frames: test data, their reconstructions E[x | z], and new ones from the prior.
+    """Data `(T, C * H * W)` as strips of T frames: test data, their reconstructions E[x | z], and new ones from the prior.
 
     Where a model feeds data back (`vrnn`), a frame of a new sequence is the mean given the frames drawn before it. Where it
     has a static latent f before the latents of the steps (`static_and_dynamic`), a second picture shows the swap: the
     latents $z_{1:T}$ of one sequence with the f of another, as in Li & Mandt (2018, section 4). Data without
     frames yield nothing.
+
+    *Cost*: one pass of the model over the sequences shown, and as many new ones.
     """
 
     def draw(self, model: VAE, context: FigureContext) -> dict[str, Picture]:

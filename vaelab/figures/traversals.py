@@ -58,6 +58,8 @@ class Traversals(Figure[TraversalsConfig]):
     determine, which their label tells. A unit is a number of a vector, or the mean of a map's channel, which is
     moved by shifting the channel at all positions. Groups before the traversed one stay, those after it are drawn anew
     from the prior with the same noise in each picture. Codes have no such range and yield nothing.
+
+    *Cost*: one pass of the encoder over the chosen data, and one of the decoder for each picture.
     """
 
     def draw(self, model: VAE, context: FigureContext) -> dict[str, Picture]:

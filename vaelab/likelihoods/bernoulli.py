@@ -25,7 +25,7 @@ class BernoulliConfig(ComponentConfig):
 
 @LIKELIHOODS.register(BernoulliConfig)
 class BernoulliLikelihood(Likelihood[BernoulliConfig]):
-    r"""Independent bits, $\log p(x \mid z) = \sum_d x_d \log \pi_d + (1 - x_d)\log(1 - \pi_d)$.
+    r"""Independent bits, $\log p(x \mid z) = \sum_d x_d \log \pi_d + (1 - x_d)\log(1 - \pi_d)$ (Kingma & Welling 2014, appendix C.1).
 
     *Cost*: one parameter a number of the data.
 

@@ -31,7 +31,7 @@ class LaplaceConfig(ComponentConfig):
 class LaplaceLikelihood(Likelihood[LaplaceConfig]):
     r"""$\log p(x \mid z) = -\sum_d \frac{|x_d - \mu_d(z)|}{b} + \log 2b$: the absolute error, as a density in nats.
 
-    With b fixed at 1 it is the L1 reconstruction loss plus a constant.
+    With b fixed at 1 it is the L1 reconstruction loss plus a constant. The density is that of Laplace (1774).
 
     *Cost*: one parameter a number.
 

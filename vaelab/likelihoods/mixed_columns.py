@@ -32,6 +32,8 @@ class MixedColumnsConfig(ColumnsConfig):
 class MixedColumnsLikelihood(Likelihood[MixedColumnsConfig]):
     r"""Normal real columns and categorical others, independent given z, as in HI-VAE (Nazabal et al. 2020).
 
+    $\log p(x \mid z) = \sum_r \log \mathcal{N}(x_r; \mu_r(z), \sigma_r^2) + \sum_c \log \pi_{c, x_c}(z)$.
+
     The real columns should be of the order of one, for the decoder starts there. The encoder `tabular` is its
     counterpart. Categorical columns hold 0, 1, ..., levels - 1.
 

@@ -31,7 +31,8 @@ class Reconstruction(Metric[ReconstructionConfig]):
     r"""Squared and absolute error of reconstructions, a mean over the observed pixels.
 
     $(x-\hat x)^2$ and $\lvert x-\hat x\rvert$ with $\hat x = \mathbb{E}[x \mid z]$, $z \sim q(z \mid x)$.
-    In the data's own units, so that models with different likelihoods can be compared. Nothing where the likelihood has
+    In the data's own units, so that models with different likelihoods can be compared, deterministic autoencoders too
+    (Ghosh et al. 2020, section 5). Nothing where the likelihood has
     no mean in closed form.
 
     *Bias*: none, a mean over one draw a datum of q. Deterministic autoencoders have an advantage, as their code

@@ -18,7 +18,8 @@ class ElboConfig(TermsConfig):
 class Elbo(WithTerms[ElboConfig]):
     r"""Distortion plus weighted divergences, $-\mathbb{E}_q \log p(x \mid z) + \sum_j w_j D_j$, averaged over K.
 
-    With the one term `kl` of weight 1 it is the negative ELBO. A divergence with an adversary adds a player.
+    With the one term `kl` of weight 1 it is the negative ELBO (Kingma & Welling 2014,
+    equation 3). A divergence with an adversary adds a player.
 
     *Cost*: one pass of encoder and decoder a sample, and its terms.
 

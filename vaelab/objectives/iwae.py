@@ -121,6 +121,9 @@ class PiwaeConfig(ObjectiveConfig):
 class Piwae(Objective[PiwaeConfig]):
     r"""IWAE with M K samples for the generative model, MIWAE (M, K) for the inference network.
 
+    The generative model minimises $-\log\frac{1}{MK}\sum_{m,k} w_{mk}$, the inference network
+    $-\frac1M\sum_m\log\frac1K\sum_k w_{mk}$.
+
     Rainforth et al. (2018, section 5): each of the two players gets the bound that serves it better. The second
     player, `inference`, uses the training's optimiser too.
 

@@ -54,7 +54,13 @@ class AdamConfig(_AdamArguments):
 
 @OPTIMISERS.register(AdamConfig)
 class Adam(_Fused[AdamConfig]):
-    """Adam (Kingma & Ba 2015), torch's fused kernel.
+    r"""Adam (Kingma & Ba 2015), torch's fused kernel.
+
+    $m \leftarrow \beta_1 m + (1 - \beta_1) g$, $v \leftarrow \beta_2 v + (1 - \beta_2) g^2$ and $\theta \leftarrow
+    \theta - \eta\,\hat m / (\sqrt{\hat v} + \epsilon)$, where $\hat m = m / (1 - \beta_1^t)$ and $\hat v = v / (1 -
+    \beta_2^t)$.
+
+    *Cost*: two numbers of memory for each parameter.
 
     Use it as the first choice, at a learning rate near 0.001.
     """
@@ -76,7 +82,11 @@ class AdamWConfig(_AdamArguments):
 
 @OPTIMISERS.register(AdamWConfig)
 class AdamW(_Fused[AdamWConfig]):
-    """Adam with decoupled weight decay (Loshchilov & Hutter 2019), torch's fused kernel.
+    r"""Adam with decoupled weight decay (Loshchilov & Hutter 2019), torch's fused kernel.
+
+    As `adam`, after $\theta \leftarrow (1 - \eta\lambda)\,\theta$ with the weight decay $\lambda$.
+
+    *Cost*: two numbers of memory for each parameter.
 
     Use it where weights should be kept small, as with transformers and small data sets; without weight decay it is
     `adam`.
@@ -96,7 +106,11 @@ class AdamaxConfig(_AdamArguments):
 
 @OPTIMISERS.register(AdamaxConfig)
 class Adamax(Optimiser[AdamaxConfig]):
-    """Adam with the infinity norm (Kingma & Ba 2015, section 7.1), usual for deep hierarchies.
+    r"""Adam with the infinity norm (Kingma & Ba 2015, section 7.1), usual for deep hierarchies.
+
+    As `adam` with $u \leftarrow \max(\beta_2 u, \lvert g \rvert)$ in place of $\sqrt{\hat v}$.
+
+    *Cost*: two numbers of memory for each parameter.
 
     Use it for deep hierarchies, whose gradients have rare large values; for shallow models it is only slower than
     `adam`.
@@ -114,7 +128,13 @@ class RAdamConfig(_AdamArguments):
 
 @OPTIMISERS.register(RAdamConfig)
 class RAdam(Optimiser[RAdamConfig]):
-    """Rectified Adam (Liu et al. 2020).
+    r"""Rectified Adam (Liu et al. 2020).
+
+    As `adam`, with the step multiplied by $\sqrt{\frac{(\rho_t - 4)(\rho_t - 2)\rho_\infty}{(\rho_\infty -
+    4)(\rho_\infty - 2)\rho_t}}$, where $\rho_\infty = \frac{2}{1 - \beta_2} - 1$ and $\rho_t = \rho_\infty -
+    \frac{2 t \beta_2^t}{1 - \beta_2^t}$; while $\rho_t$ is at most 5, it steps along $\hat m$ alone.
+
+    *Cost*: two numbers of memory for each parameter.
 
     Use it where the first steps of `adam` are unstable and no warm-up is wanted.
     """
@@ -140,7 +160,11 @@ class RMSpropConfig(OptimiserConfig):
 
 @OPTIMISERS.register(RMSpropConfig)
 class RMSprop(Optimiser[RMSpropConfig]):
-    """RMSprop (Tieleman & Hinton 2012).
+    r"""RMSprop (Tieleman & Hinton 2012).
+
+    $v \leftarrow \alpha v + (1 - \alpha) g^2$ and $\theta \leftarrow \theta - \eta\,g / (\sqrt v + \epsilon)$.
+
+    *Cost*: one number of memory for each parameter, two with momentum.
 
     Use it to reproduce older results; `adam` adds the momentum that it lacks.
     """
@@ -170,7 +194,12 @@ class SGDConfig(OptimiserConfig):
 
 @OPTIMISERS.register(SGDConfig)
 class SGD(Optimiser[SGDConfig]):
-    """Stochastic gradient descent, with momentum.
+    r"""Stochastic gradient descent, with momentum.
+
+    $b \leftarrow \mu b + g$ and $\theta \leftarrow \theta - \eta b$, with the momentum $\mu$ (Polyak 1964), or the
+    gradient of Nesterov (1983), $g + \mu b$, in place of b.
+
+    *Cost*: none; with momentum one number of memory for each parameter.
 
     Use it for experiments on optimisation itself; VAEs mix gradients of very different scale, which one rate does not
     suit.

@@ -40,6 +40,10 @@ class BallNormalConfig(ComponentConfig):
 class BallNormalPrior(FlatPrior[BallNormalConfig]):
     r"""A normal around the origin of the Poincare ball of curvature -c (Mathieu et al. 2019).
 
+    $p(z) = \mathcal{N}(v; 0, \sigma^2 I)\,\big(\sqrt c\,r / \sinh \sqrt c\,r\big)^{d-1}$ in its form `wrapped`, with r the
+    distance from the origin and v the vector of that length towards z, and $p(z) \propto e^{-r^2 / 2\sigma^2}$ in the other,
+    both with respect to the ball's own volume.
+
     The volume of the ball grows exponentially with the radius, as the number of nodes of a tree does with its depth. The
     decoder receives the coordinates.
 

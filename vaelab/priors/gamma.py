@@ -36,7 +36,7 @@ class GammaConfig(ComponentConfig):
 class GammaPrior(Prior[GammaConfig]):
     r"""$p(z) = \prod_d \operatorname{Gamma}(z_d; a, b)$: positive latents, sparse where a is below 1.
 
-    Goes with the posterior `gamma`, with which the KL has a closed form.
+    Goes with the posterior `gamma`, with which the KL has a closed form (Penny 2001).
 
     *Cost*: next to none.
 

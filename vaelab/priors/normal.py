@@ -30,7 +30,8 @@ class NormalConfig(ComponentConfig):
 class NormalPrior(FlatPrior[NormalConfig]):
     r"""$p(z) = \mathcal{N}(\mu, \operatorname{diag}\sigma^2)$ with learned $\mu$ and $\log\sigma$, standard at the start.
 
-    For a flat model it can do no more than the standard normal, since a linear decoder layer undoes it; it matters where
+    The simplest of the priors that are trained along (Tomczak & Welling 2018). For a flat model it can do
+    no more than the standard normal, since a linear decoder layer undoes it; it matters where
     the latent's scale is fixed by something else, such as a penalty or a shared code.
 
     *Cost*: two parameters a latent number.

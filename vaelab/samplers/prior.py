@@ -24,7 +24,7 @@ class PriorSamplerConfig(ComponentConfig):
 class PriorSampler(Sampler[PriorSamplerConfig]):
     """Ancestral sampling, $z_i \\sim p(z_i \\mid z_{<i})$ group by group, then $p(x \\mid z)$. Nothing is fitted.
 
-    The temperature is that of each group's prior.
+    As the generative model is defined (Kingma & Welling 2014). The temperature is that of each group's prior.
 
     *Cost*: one pass of prior and decoder.
 

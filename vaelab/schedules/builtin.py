@@ -26,6 +26,10 @@ class ConstantConfig(ComponentConfig):
 class Constant(Schedule[ConstantConfig]):
     """The same value at each step. A bare number in the JSON means this.
 
+    $v(t) = v$.
+
+    *Cost*: none.
+
     Use it by writing the number alone.
     """
 
@@ -52,7 +56,11 @@ class LinearConfig(SpanConfig):
 
 @SCHEDULES.register(LinearConfig)
 class Linear(Schedule[LinearConfig]):
-    """A straight line from `start` to `end`, then `end`: the KL warm-up of Sønderby et al. (2016).
+    r"""A straight line from `start` to `end`, then `end`: the KL warm-up of Sønderby et al. (2016).
+
+    $v(t) = s + (e - s) \min(1, t)$, t being 1 at the end of the span.
+
+    *Cost*: none.
 
     Use it for the warm-up of the KL, the most common remedy against collapse; too short a ramp does nothing, and one as
     long as the run trains no bound.
@@ -84,7 +92,12 @@ class CosineConfig(SpanConfig):
 
 @SCHEDULES.register(CosineConfig)
 class Cosine(Schedule[CosineConfig]):
-    """Half a cosine from `start` to `end`, with a warm-up (Loshchilov & Hutter 2017, without restarts).
+    r"""Half a cosine from `start` to `end`, with a warm-up (Loshchilov & Hutter 2017, without restarts).
+
+    $v(t) = e + \frac12 (s - e)(1 + \cos \pi t)$, with s and e the start and the end and t from 0 to 1 over the span
+    after the warm-up.
+
+    *Cost*: none.
 
     Use it for the learning rate of a run of known length; a run that is cut short has not seen its small rates.
     """
@@ -116,7 +129,11 @@ class ExponentialConfig(SpanConfig):
 
 @SCHEDULES.register(ExponentialConfig)
 class Exponential(Schedule[ExponentialConfig]):
-    """Exponential decay, `start * factor ** (step / span)`.
+    r"""Exponential decay, `start * factor ** (step / span)`.
+
+    $v(t) = s\,f^{\,t}$, t being 1 at the end of the span.
+
+    *Cost*: none.
 
     Use it for temperatures and learning rates that should fall by a factor; it never reaches zero.
     """
@@ -158,7 +175,11 @@ class PiecewiseConfig(ComponentConfig):
 
 @SCHEDULES.register(PiecewiseConfig)
 class Piecewise(Schedule[PiecewiseConfig]):
-    """Constant pieces, such as the decay over 3^i epochs of Burda et al. (2016).
+    r"""Constant pieces, such as the decay over 3^i epochs of Burda et al. (2016).
+
+    $v(t) = v_i$ for $b_i \le t < b_{i+1}$.
+
+    *Cost*: none.
 
     Use it to reproduce schedules of papers step by step; elsewhere `cosine` has fewer numbers to choose.
     """
@@ -192,7 +213,12 @@ class CyclicalConfig(SpanConfig):
 
 @SCHEDULES.register(CyclicalConfig)
 class Cyclical(Schedule[CyclicalConfig]):
-    """A linear ramp that starts anew each cycle (Fu et al. 2019).
+    r"""A linear ramp that starts anew each cycle (Fu et al. 2019).
+
+    $v(t) = s + (e - s) \min(1, \tau / r)$ with $\tau$ the place within a cycle and r the part of it that the ramp
+    takes.
+
+    *Cost*: none.
 
     Use it for the weight of the KL against collapse, so that each cycle starts from latents that are in use; the last
     cycle should end at weight 1 and stay there for a while.
@@ -227,7 +253,11 @@ class SigmoidConfig(SpanConfig):
 
 @SCHEDULES.register(SigmoidConfig)
 class Sigmoid(Schedule[SigmoidConfig]):
-    """A logistic curve centred on the middle of the span (Bowman et al. 2016).
+    r"""A logistic curve centred on the middle of the span (Bowman et al. 2016).
+
+    $v(t) = s + (e - s)\,\sigma(k (t - \frac12))$, t being 1 at the end of the span.
+
+    *Cost*: none.
 
     Use it as a warm-up with a gentle start and end; next to `linear` it has one number more and seldom another result.
     """
