@@ -192,7 +192,9 @@ class State:
 
     def advanced(self, z: Tensor, hidden: Tensor | None = None) -> State:
         """The state after `z` was drawn, with new top-down features."""
-        return State(self.batch_shape, (*self.zs, z), hidden, self.condition, self.data, self.expected)
+        if type(self) is State:  # three times as fast as `replace`, once a group
+            return State(self.batch_shape, (*self.zs, z), hidden, self.condition, self.data, self.expected)
+        return replace(self, zs=(*self.zs, z), hidden=hidden)
 
 
 class Split(Protocol):
