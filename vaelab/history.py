@@ -20,6 +20,8 @@ _NATS = re.compile(
     r"^(negative_elbo|distortion|(unit_)?rate|nll_(is|ais)\w+|(amortisation|approximation|inference)_gap_\w+"
     r"|(mutual_information|aggregate_kl|total_correlation|dimension_kl)(_\w+)?)(/|$)"
 )
+#: Counts of a training's steps, which stand in its lines beside the terms.
+_STEPS = ("skipped", "nonfinite")
 _FIRST = ("loss", "negative_elbo", "distortion", "rate", "kl")
 
 
@@ -41,9 +43,11 @@ def ordered(names: Iterable[str]) -> list[str]:
     return sorted(names, key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
 
 
-def in_nats(name: str, splits: Iterable[str]) -> bool:
-    """Whether a term is in nats."""
-    return "train" in splits or bool(_NATS.match(name))
+def unit_of(name: str, splits: Iterable[str]) -> str:
+    """What a series is in: nats, steps, or nothing."""
+    if name in _STEPS:
+        return "steps"
+    return "nats" if "train" in splits or _NATS.match(name) else ""
 
 
 def without_outset(curves: Iterable[Points]) -> list[float]:

@@ -153,3 +153,15 @@ def test_exit_codes_in_the_docs_are_those_of_the_classes():
     for name, value in vars(errors).items():
         if isinstance(value, type) and issubclass(value, errors.VaelabError):
             assert documented[name] == value.exit_code, name
+
+
+def test_the_french_page_shows_what_the_english_one_does():
+    english, french = DOCS / "getting-started.md", DOCS / "fr" / "getting-started.md"
+
+    def shown(page: Path) -> tuple[list[str], set[str]]:
+        commands = [line for block in blocks(page, "bash") for line in block.text.splitlines() if "path/to" not in line]
+        return [line for line in commands if "chemin" not in line], set(
+            re.findall(r"^\| (`[^|]+) \|", page.read_text(), re.M)
+        )
+
+    assert shown(english) == shown(french)

@@ -17,6 +17,7 @@ import vaelab
 from report.conftest import HOSTILE
 from vaelab.errors import ConfigError
 from vaelab.report import report
+from vaelab.report.charts import term_charts
 from vaelab.report.page import page
 from vaelab.runs import RunDirectory
 
@@ -264,3 +265,16 @@ def test_runs_that_fail_have_a_page_that_says_so(runs: list[vaelab.Run], tmp_pat
     run = vaelab.train({**quiet, "evaluation": {**quiet["evaluation"], "metrics": ["negative_elbo"]}}, tmp_path)
     assert not run.directory.report.exists()
     assert not run.directory.latent_map.exists()
+
+
+def test_counts_of_steps_are_charted_as_steps_and_terms_as_nats():
+    lines = [{"split": "train", "step": step, "loss": 9.0, "skipped": 2, "nonfinite": 1} for step in (5, 10)]
+    lines.append({"split": "validation", "step": 10, "negative_elbo": 9.0, "active_units_0.01": 3.0})
+    units = {chart.title: chart.unit for chart in term_charts({"run": lines})}
+    assert units == {
+        "loss": "nats",
+        "negative_elbo": "nats",
+        "skipped": "steps",
+        "nonfinite": "steps",
+        "active_units_0.01": "",
+    }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from vaelab.figures.base import Few, Figure, FigureContext
 from vaelab.figures.sheets import COLOURS, new_picture
-from vaelab.history import Points, in_nats, ordered, series, without_outset
+from vaelab.history import Points, ordered, series, unit_of, without_outset
 from vaelab.model import VAE
 from vaelab.registry import FIGURES, ComponentConfig
 
@@ -52,7 +52,7 @@ class Curves(Figure[CurvesConfig]):
                 seen.setdefault(split, _curve(panel, split, points))
             panel.set_title(name, fontsize=9)
             panel.set_xlabel("step", fontsize=8)
-            panel.set_ylabel("nats" if in_nats(name, terms[name]) else "", fontsize=8)
+            panel.set_ylabel(unit_of(name, terms[name]), fontsize=8)
             panel.set_xlim(0, 1.03 * last)
             panel.set_ylim(*_limits(terms[name].values()))
             panel.tick_params(labelsize=7)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vaelab.history import Points, in_nats, ordered, series, without_outset
+from vaelab.history import Points, ordered, series, unit_of, without_outset
 from vaelab.report.scales import label, limits, thinned, ticks
 
 WIDTH, HEIGHT = 360, 230
@@ -175,7 +175,7 @@ def term_charts(histories: Mapping[str, Iterable[Mapping[str, Any]]]) -> list[Ch
             for split, points in terms.get(name, {}).items():
                 splits[split] = None
                 curves[f"{run}, {split}" if len(found) > 1 else split] = points
-        charts.append(chart(f"term-{len(charts)}", name, "nats" if in_nats(name, splits) else "", curves))
+        charts.append(chart(f"term-{len(charts)}", name, unit_of(name, splits), curves))
     rates = {
         (f"{run}, {player}" if len(found) > 1 else player): points
         for run, history in histories.items()
