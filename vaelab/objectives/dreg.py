@@ -32,7 +32,8 @@ class Dreg(Objective[DregConfig]):
 
     $\sum_k \tilde w_k^2 \frac{\partial \log w_k}{\partial z_k}\frac{\partial z_k}{\partial\phi}$ with the normalised
     weights $\tilde w$ (Tucker et al. 2019, equation 8): unbiased, without the score term, and with a ratio of signal to
-    noise that grows with K where the variance of the weights is finite. The generative model's gradient is that of `iwae`. For models with one latent group.
+    noise that grows with K where the variance of the weights is finite. The generative model's gradient is that of
+    `iwae`. For models with one latent group.
 
     *Cost*: K passes of the decoder and one of the encoder, as `iwae`.
 
