@@ -73,6 +73,11 @@ class LatentVector:
         return {i: part.reshape(-1, *shape) for i, (part, shape) in enumerate(zip(parts, self.shapes, strict=True))}
 
 
+def unit_levels(z: Tensor, batch_ndim: int = 0) -> Tensor:
+    """The mean of each unit over its positions: `[*batch, C, *positions]` to `[*batch, C]`; vectors as they are."""
+    return z.flatten(batch_ndim + 1).mean(-1) if z.ndim > batch_ndim + 1 else z
+
+
 def checksum(model: nn.Module) -> str:
     """SHA-256 of a model's weights: of their names and numbers, whatever file they came from."""
     digest = hashlib.sha256()

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -19,13 +20,50 @@ import pytest
 
 import vaelab
 from command_line import ROOT, call
+from explorer.conftest import Page
 from vaelab.explorer import start
 from vaelab.explorer.handler import TOKEN
 
 Trained = Callable[[str], vaelab.Run]
 
 
-def test_it_answers_until_ctrl_c_and_frees_the_port(trained: Trained, tmp_path: Path):
+def is_free(port: int) -> bool:
+    with socket.socket() as free:
+        free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            free.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_answers_until_it_is_stopped_and_frees_the_port(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+):
+    found: list[tuple[int, int, bool]] = []
+    serve = start.Explorer.serve
+
+    def served(self: start.Explorer) -> None:
+        def page() -> None:
+            status = Page(self).send("POST", "/api/describe", b"{}")[0]
+            port = self.server.server_port
+            found.append((status, port, is_free(port)))
+            os.kill(os.getpid(), number)
+
+        threading.Thread(target=page).start()
+        serve(self)
+
+    monkeypatch.setattr(start.Explorer, "serve", served)
+    done = call("explore", str(trained("flat").path), "--no-browser", cwd=tmp_path)
+    assert (done.code, done.err) == (0, "")
+    [(status, port, free)] = found
+    assert (status, free) == (200, False)
+    assert is_free(port)
+
+
+@pytest.mark.slow
+def test_it_is_stopped_as_a_process(trained: Trained, tmp_path: Path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     line = ["explore", str(trained("flat").path), "--no-browser", "--json"]
     with subprocess.Popen(
@@ -57,10 +95,7 @@ def test_it_answers_until_ctrl_c_and_frees_the_port(trained: Trained, tmp_path: 
             assert process.stderr.read() == ""
         finally:
             process.kill()
-    port = int(base.rstrip("/").rpartition(":")[2])
-    with socket.socket() as free:
-        free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        free.bind(("127.0.0.1", port))
+    assert is_free(int(base.rstrip("/").rpartition(":")[2]))
 
 
 def test_a_port_that_is_taken_is_told_before_anything_is_loaded(trained: Trained, tmp_path: Path):

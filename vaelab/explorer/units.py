@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vaelab.errors import VaelabError
 from vaelab.inference import Group, infer_latents
+from vaelab.latents import unit_levels
 from vaelab.metrics import component_rates, offered
 from vaelab.model import VAE
 from vaelab.types import Batch, GroupSpec, LatentSpec, numel
@@ -113,9 +114,7 @@ def levels(z: Tensor, spec: GroupSpec, batch_ndim: int = 1) -> Tensor:
     """The value of each unit, `[*batch, *event]` to `[*batch, units]`: channels of a map by their mean, classes by their number."""
     if spec.support == "one_hot":
         return z.argmax(-1).flatten(batch_ndim)
-    if spec.support == "bits" or z.ndim == batch_ndim + 1:
-        return z.flatten(batch_ndim)
-    return z.flatten(batch_ndim + 1).mean(-1)
+    return z.flatten(batch_ndim) if spec.support == "bits" else unit_levels(z, batch_ndim)
 
 
 def unit_rates_of(group: Group, spec: GroupSpec) -> Tensor | None:

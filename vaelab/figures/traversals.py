@@ -12,6 +12,7 @@ from vaelab.errors import ConfigError
 from vaelab.figures.base import Few, Figure, FigureContext
 from vaelab.figures.sheets import Labels, expected, pick, pick_batches, sheet
 from vaelab.inference import infer_latents
+from vaelab.latents import unit_levels
 from vaelab.metrics import latent_moments, offered, seeded
 from vaelab.model import VAE
 from vaelab.registry import FIGURES, ComponentConfig
@@ -69,8 +70,8 @@ class Traversals(Figure[TraversalsConfig]):
         if model.prior.latent.groups[group].support != "real":
             return {}
         batches = list(pick_batches(model, context.data.test, self.config.data, self.config.batch_size))
-        share = _levels(latent_moments(model, batches)[group].explained)
-        levels = torch.cat([_levels(infer_latents(model, batch)[0][group].z[0], 1) for batch in batches])
+        share = unit_levels(latent_moments(model, batches)[group].explained)
+        levels = torch.cat([unit_levels(infer_latents(model, batch)[0][group].z[0], 1) for batch in batches])
         loc, scale = levels.mean(0), levels.std(0, correction=0)
         units = share.argsort(descending=True, stable=True)[: self.config.units].tolist()
         steps = torch.linspace(-self.config.span, self.config.span, self.config.steps).tolist()
@@ -99,8 +100,3 @@ class Traversals(Figure[TraversalsConfig]):
         with seeded(seed):
             generation = model.generate(1, fixed={**dict(enumerate(base[:group])), group: z}, condition=like.condition)
             return expected(generation.likelihood)[0, 0]
-
-
-def _levels(z: Tensor, batch_ndim: int = 0) -> Tensor:
-    """The mean of each unit over its positions: `[*, C, *positions]` to `[*, C]`; a vector as it is."""
-    return z.flatten(batch_ndim + 1).mean(-1) if z.ndim > batch_ndim + 1 else z
