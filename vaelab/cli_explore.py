@@ -41,16 +41,26 @@ def register(app: typer.Typer, console: Callable[[], Console]) -> None:
                 autocompletion=complete_kinds_of("sampler"),
             ),
         ] = "prior",
+        set_: Annotated[
+            list[str] | None,
+            typer.Option("--set", metavar="KEY=VALUE", help="Set a value of the sampler, such as components=20."),
+        ] = None,
         json_: JsonOption = False,
         device: DeviceOption = None,
     ) -> None:
         """Open a page on which to move latents, walk between data, draw and sample; of two runs side by side."""
+
+        def report(text: str) -> None:
+            if not json_:
+                say(console(), text)
+
         from vaelab.explorer import explore as start
         from vaelab.explorer import open_browser
         from vaelab.generation import sampler_config
 
-        config = None if sampler == "prior" else sampler_config(sampler)
-        explorer = start(run, other, port=port, device=device or "auto", sampler=config)
+        explorer = start(
+            run, other, port=port, device=device or "auto", sampler=sampler_config(sampler, set_ or ()), report=report
+        )
         # the first Ctrl-C after the address was printed is how it ends
         with suppress(KeyboardInterrupt):
             if json_:

@@ -41,6 +41,24 @@ def sampler_config(kind: str, settings: Iterable[str] = ()) -> ComponentConfig:
         raise ConfigError(describe(error, f"--sampler {kind}", content, config)) from error
 
 
+def fitted(run: Run, config: ComponentConfig, report: Callable[[str], None] | None = None) -> Sampler[Any]:
+    """A sampler of a run, fitted to its training data where it learns anything.
+
+    Args:
+        run: whose model is sampled from.
+        config: of the sampler.
+        report: told what was fitted.
+
+    Raises:
+        BuildError: the model's latents are not what the sampler is for.
+    """
+    source: Sampler[Any] = SAMPLERS.build(config)
+    source.fit(run.model, lambda: run.data)
+    if report and source.values:
+        report(f"fitted '{config.kind}': " + ", ".join(_said(*item) for item in source.values.items()))
+    return source
+
+
 def from_sampler(
     run: Run,
     number: int,
@@ -74,11 +92,8 @@ def from_sampler(
         raise ConfigError(f"--temperature must be positive, not {temperature}")
     given = _one_hot(run, condition) if condition is not None else None
     config = sampler_config(sampler) if isinstance(sampler, str) else sampler
-    source: Sampler[Any] = SAMPLERS.build(config)
     with seeded(seed), torch.no_grad():
-        source.fit(run.model, lambda: run.data)
-        if report and source.values:
-            report(f"fitted '{config.kind}': " + ", ".join(_said(*item) for item in source.values.items()))
+        source = fitted(run, config, report)
 
         def draw(count: int) -> Tensor:
             rows = None if given is None else given.expand(count, -1)

@@ -267,10 +267,14 @@ def test_two_runs_share_data_and_noise(served: Served, trained: Trained):
 def test_new_latents_come_from_a_sampler(trained: Trained):
     from vaelab.generation import sampler_config
 
-    config = sampler_config("gmm", ["components=2"])
-    with Explorer([trained("flat")], sampler=config) as explorer:
-        page = Page(explorer)
+    said: list[str] = []
+    with Explorer([trained("conditional")], sampler=sampler_config("gmm", ["components=2"]), report=said.append) as one:
+        page = Page(one)
+        assert said[0].startswith("fitted 'gmm': ")
         assert page.ask("describe")["runs"][0]["sampler"] == "gmm"
         fitted = page.ask("sample", number=4, seed=1)["items"]
         assert fitted == page.ask("sample", number=4, seed=1)["items"]
-        assert fitted != Page(explorer).ask("sample", number=4, seed=2)["items"]
+        assert fitted != page.ask("sample", number=4, seed=2)["items"]
+        noise = page.ask("latents", base={"kind": "prior"}, seed=1)
+        labels = [page.ask("latents", base={"kind": "prior"}, seed=1, condition=label)["item"] for label in range(10)]
+        assert noise["item"] in labels, "the label is one, for the latents and for the decoder"

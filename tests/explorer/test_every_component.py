@@ -25,6 +25,7 @@ from vaelab.explorer.requests import (
     WalkRequest,
 )
 from vaelab.explorer.subject import Subject
+from vaelab.generation import fitted, sampler_config
 from vaelab.run_directory import RunDirectory
 from vaelab.runs import Run
 from vaelab.types import DataSplits
@@ -43,7 +44,7 @@ def explored(axis: str, kind: str) -> Subject:
     experiment = SimpleNamespace(name=kind, model=composition.config())
     run = Run(RunDirectory(Path("nowhere")), cast("Any", experiment), torch.device("cpu"))
     run.__dict__.update(model=model.eval(), data=DataSplits(splits[0], None, splits[1], {"source": "made up"}))
-    return Subject(run)
+    return Subject(run, fitted(run, sampler_config("prior")))
 
 
 @pytest.mark.parametrize(("axis", "kind"), components())

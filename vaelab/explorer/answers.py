@@ -53,7 +53,7 @@ def description(subject: Subject) -> Answer:
         "labels": subject.labels,
         "by_hand": subject.items.why_not_by_hand(),
         "temperature": subject.tempered,
-        "sampler": "prior" if subject.sampler is None else subject.sampler.config.kind,
+        "sampler": subject.sampler.config.kind,
         "groups": [
             {
                 "group": units.group,

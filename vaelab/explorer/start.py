@@ -26,8 +26,10 @@ from vaelab.explorer.requests import (
 )
 from vaelab.explorer.server import ExplorerServer
 from vaelab.explorer.subject import Subject
+from vaelab.generation import fitted, sampler_config
 from vaelab.interrupts import Interrupts
-from vaelab.registry import SAMPLERS, ComponentConfig
+from vaelab.metrics import seeded
+from vaelab.registry import ComponentConfig
 from vaelab.runs import Run, load_run
 from vaelab.wording import brief_json
 
@@ -38,21 +40,30 @@ class Explorer:
     Args:
         runs: one, or two that were trained on the same data.
         port: 0 takes one that is free.
-        sampler: where whole new latents come from; the prior where None. It is fitted here.
+        sampler: where whole new latents come from, its config or kind; it is fitted here.
+        report: told what was fitted.
 
     Attributes:
         url: where the page is, with the token that it needs.
 
     Raises:
-        VaelabError: the port is taken, the runs have other data, or a run cannot be loaded.
+        VaelabError: the port is taken, the runs have other data, a run cannot be loaded, or the sampler is not for it.
     """
 
-    def __init__(self, runs: Sequence[Run], port: int = 0, sampler: ComponentConfig | None = None) -> None:
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        port: int = 0,
+        sampler: ComponentConfig | str = "prior",
+        report: Callable[[str], None] | None = None,
+    ) -> None:
+        config = sampler_config(sampler) if isinstance(sampler, str) else sampler
         # first of all, since a port that is taken should not cost the time of loading
         self.server = ExplorerServer(port, *page())
         try:
-            self.subjects = [Subject(run, None if sampler is None else SAMPLERS.build(sampler)) for run in runs]
-            _require_same_data(self.subjects)
+            _require_same_data(runs)
+            with torch.no_grad(), seeded(0):
+                self.subjects = [Subject(run, fitted(run, config, report)) for run in runs]
         except BaseException:
             self.server.server_close()
             raise
@@ -110,7 +121,8 @@ def explore(
     *,
     port: int = 0,
     device: str = "auto",
-    sampler: ComponentConfig | None = None,
+    sampler: ComponentConfig | str = "prior",
+    report: Callable[[str], None] | None = None,
 ) -> Explorer:
     """Load one run, or two to be compared, behind a page; `serve` then answers.
 
@@ -119,12 +131,14 @@ def explore(
         other: a second one of the same data.
         port: 0 takes one that is free.
         device: where the models go.
-        sampler: where whole new latents come from; the prior where None.
+        sampler: where whole new latents come from, its config or kind.
+        report: told what was fitted.
 
     Raises:
         VaelabError: as `Explorer` does, or there is no such run.
     """
-    return Explorer([load_run(found, device) for found in (run, other) if found is not None], port, sampler)
+    runs = [load_run(found, device) for found in (run, other) if found is not None]
+    return Explorer(runs, port, sampler, report)
 
 
 def open_browser(url: str) -> bool:
@@ -143,24 +157,20 @@ def open_browser(url: str) -> bool:
     return True
 
 
-def _require_same_data(subjects: Sequence[Subject]) -> None:
+def _require_same_data(runs: Sequence[Run]) -> None:
     """Refuse to compare runs whose test data are not the same data in the same order."""
-    if len(subjects) < 2:
-        return
-    one, two = subjects
-    sides = (_said(one), _said(two))
-    for what in sides[0]:
-        if sides[0][what] != sides[1][what]:
-            raise ConfigError(
-                f"{one.run.path} and {two.run.path} cannot be compared: the {what} of their data is "
-                f"{brief_json(sides[0][what])} and {brief_json(sides[1][what])}. Explore them one by one."
-            )
-
-
-def _said(subject: Subject) -> dict[str, Any]:
-    provenance = subject.run.data.provenance
-    return {
-        "shape": list(subject.model.data.shape),
-        "number of test data": len(subject.test),
-        **{what: provenance.get(what) for what in ("source", "files")},
-    }
+    sides = [
+        {
+            "shape": list(run.model.data.shape),
+            "number of test data": len(run.data.test),
+            **{what: run.data.provenance.get(what) for what in ("source", "files")},
+        }
+        for run in runs
+    ]
+    for run, side in zip(runs[1:], sides[1:], strict=True):
+        for what, value in side.items():
+            if value != sides[0][what]:
+                raise ConfigError(
+                    f"{runs[0].path} and {run.path} cannot be compared: the {what} of their data is "
+                    f"{brief_json(sides[0][what])} and {brief_json(value)}. Explore them one by one."
+                )

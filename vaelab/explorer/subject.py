@@ -39,15 +39,14 @@ class Subject:
 
     Args:
         run: with its weights and data.
-        sampler: where whole new latents come from, in place of the prior; it is fitted here.
+        sampler: where whole new latents come from; fitted.
 
     Raises:
         RunError: the run has no weights.
         DataError: its data are not here, or there are none to test on.
-        BuildError: the sampler is not for such latents.
     """
 
-    def __init__(self, run: Run, sampler: Sampler[Any] | None = None) -> None:
+    def __init__(self, run: Run, sampler: Sampler[Any]) -> None:
         self.run = run
         self.model = run.model
         self.test = run.data.test
@@ -56,8 +55,6 @@ class Subject:
         self.sampler = sampler
         self._remembered: OrderedDict[Any, Latents] = OrderedDict()
         with torch.no_grad(), seeded(0):
-            if sampler is not None:
-                sampler.fit(self.model, lambda: run.data)
             order = torch.randperm(len(self.test))[:SURVEYED]
             batches = [batch.to(self.model.device) for batch in self.test.batches(order, _PASS)]
             self.units = survey(self.model, batches)
@@ -97,7 +94,7 @@ class Subject:
             ConfigError: the prior or the sampler has no temperature.
         """
         try:
-            if fixed or self.sampler is None:
+            if fixed:
                 return self.model.generate(number, temperature, fixed, condition)
             return self.sampler.sample(number, temperature, condition)
         except ValueError as error:
@@ -164,6 +161,10 @@ class Subject:
         given = self.condition(condition)
         if isinstance(base, Datum) and given is None:
             given = self.datum(base.index).condition
+        if isinstance(base, Noise) and given is None and self.labels:
+            # drawn here, since latents do not tell for which label they were drawn
+            with seeded(seed):
+                given = self.condition(int(torch.randint(self.labels, ())))
         key = (base, seed, condition)
         if key not in self._remembered:
             if isinstance(base, Datum):

@@ -57,7 +57,7 @@ async function ask(path, body, signal) {
   }
 }
 
-// One kind of request, of which the newest counts. `step` belongs to a gesture that goes on: what is on its way may arrive, and
+// One kind of request, of which the newest counts; `show` gets the answer, the request, and whether nothing newer waits. `step` belongs to a gesture that goes on: what is on its way may arrive, and
 // the newest follows. `fresh` asks for something else: what is on its way is given up.
 function live(path, show) {
   let running = null;
@@ -67,7 +67,7 @@ function live(path, show) {
     running = own;
     try {
       const answer = await ask(path, body, own.signal);
-      if (running === own) show(answer, body);
+      if (running === own) show(answer, body, !next);
     } catch (error) {
       if (running === own && error.name !== "AbortError") tell(error);
     } finally {
@@ -143,9 +143,11 @@ const amount = (value) => (value > 0 && value < 0.005 ? "< 0.01" : fixed(value))
 // The latent group that carries most, with which the page begins
 const richest = (groups) => groups.reduce((best, group) => ((group.rate ?? 0) > (best.rate ?? 0) ? group : best)).group;
 
+const valid = (input) => input.value !== "" && input.checkValidity();
+
 // Noise: a seed that can be read, set and drawn anew, so that runs and moments can be compared.
 function noise(onchange) {
-  const input = make("input", { type: "number", min: 0, max: 2147483647, step: 1, value: 0, onchange: () => onchange() });
+  const input = make("input", { type: "number", min: 0, max: 2147483647, step: 1, value: 0, onchange: () => (valid(input) ? onchange() : input.reportValidity()) });
   const again = button("New noise", () => {
     input.value = Math.floor(Math.random() * 1e6);
     onchange();
@@ -153,7 +155,7 @@ function noise(onchange) {
   return {
     element: make("div", { class: "pair" }, field("Seed of the noise", input), again),
     get value() {
-      return input.checkValidity() && input.value !== "" ? Number(input.value) : 0;
+      return valid(input) ? Number(input.value) : 0;
     },
   };
 }

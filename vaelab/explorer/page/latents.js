@@ -27,10 +27,11 @@ function latentsTab(panel, runs) {
       while (moves.size > 512) moves.delete(moves.keys().next().value);
       request(false);
     });
-    const shown = live("latents", (answer, body) => {
+    const shown = live("latents", (answer, body, newest) => {
       const count = body.moves.length;
       picture.show(answer.item, count ? `Mean of x given the latents, ${count} moved` : "Mean of x given the latents");
-      controls.open(body.group, answer.values).catch(tell);
+      // a slider that has gone on must not be pulled back
+      if (newest) controls.open(body.group, answer.values).catch(tell);
     });
     const request = (fresh) => {
       const chosen = Number(group.value);

@@ -17,7 +17,7 @@ function picker(words, runs, start, onchange) {
     if (!quiet) onchange();
   };
   input.addEventListener("change", () => {
-    if (input.value !== "" && input.checkValidity()) choose(Number(input.value));
+    if (valid(input)) choose(Number(input.value));
     else input.reportValidity();
   });
   const found = live("data", (answer) => {
@@ -67,7 +67,7 @@ function picker(words, runs, start, onchange) {
   return {
     element,
     get index() {
-      return input.value !== "" && input.checkValidity() ? Number(input.value) : 0;
+      return valid(input) ? Number(input.value) : 0;
     },
   };
 }

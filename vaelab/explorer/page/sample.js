@@ -3,7 +3,7 @@
 function sampleTab(panel, runs) {
   const everything = (fresh = true) => both.parts.forEach((part) => part.ask(fresh));
   const seed = noise(everything);
-  const number = make("input", { type: "number", min: 1, max: MOST, step: 1, value: 16, onchange: () => (number.checkValidity() ? everything() : number.reportValidity()) });
+  const number = make("input", { type: "number", min: 1, max: MOST, step: 1, value: 16, onchange: () => (valid(number) ? everything() : number.reportValidity()) });
   const cold = runs.find((run) => run.temperature);
   const temperature = make("input", { type: "range", min: 0.1, max: 2, step: 0.05, value: 1, disabled: Boolean(cold), oninput: () => { said.textContent = Number(temperature.value).toFixed(2); everything(false); } });
   const said = make("output", {}, "1.00");
@@ -20,7 +20,7 @@ function sampleTab(panel, runs) {
     );
     const shown = live("sample", (answer) => fill(place, answer.items, (i) => `Sample ${i + 1}`));
     const ask = (fresh) => {
-      if (!number.checkValidity() || number.value === "") return;
+      if (!valid(number)) return;
       const kept = Number(keep.value);
       const body = {
         run: which,

@@ -13,6 +13,9 @@ function unitControls(run, number, onmove) {
   let values = [];
   let shown = AT_ONCE;
   let rows = new Map();
+  // the units of groups that were opened, and the group that was asked for last
+  const known = new Map();
+  let wanted = null;
 
   const limits = (unit, value) => [Math.min(unit.low, value), Math.max(unit.high, value)];
   const information = (unit) => {
@@ -64,7 +67,7 @@ function unitControls(run, number, onmove) {
     const grid = make("div", { class: "scroll code-grid", role: "group", "aria-label": "Codes by their positions" });
     const information = new Map(units.units.map((unit) => [unit.number, unit.information]));
     const input = make("input", { type: "range", min: 0, max: units.choices - 1, step: 1, oninput: () => change(Number(input.value)) });
-    const typed = make("input", { type: "number", min: 0, max: units.choices - 1, step: 1, onchange: () => typed.checkValidity() && typed.value !== "" && change(Number(typed.value)) });
+    const typed = make("input", { type: "number", min: 0, max: units.choices - 1, step: 1, onchange: () => valid(typed) ? change(Number(typed.value)) : typed.reportValidity() });
     const title = make("p", { class: "hint" });
     const choose = (position, focus) => {
       cells[chosen].setAttribute("tabindex", "-1");
@@ -138,8 +141,12 @@ function unitControls(run, number, onmove) {
     element: make("div", {}, words, place, more),
     // the group's controls, at these values
     async open(group, at) {
+      wanted = group;
       if (units?.group !== group) {
-        units = await ask("group", { run: number, group });
+        if (!known.has(group)) known.set(group, ask("group", { run: number, group }));
+        const found = await known.get(group);
+        if (wanted !== group) return;
+        units = found;
         shown = AT_ONCE;
         values = at;
         render();
