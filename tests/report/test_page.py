@@ -21,7 +21,7 @@ from vaelab.report.charts import term_charts
 from vaelab.report.page import page
 from vaelab.runs import RunDirectory
 
-VOID = {"meta", "link", "img", "br", "input", "hr"}
+VOID = {"meta", "link", "img", "br", "wbr", "input", "hr"}
 CSS = Path(vaelab.__file__).parent / "pages" / "base.css"
 
 
@@ -80,7 +80,7 @@ def test_a_run_ends_with_its_page(runs: list[vaelab.Run], text: str):
     for term in ("loss", "distortion", "kl", "negative_elbo", "rate", "learning"):
         assert term in shown, shown
     value = runs[0].evaluation["values"]["negative_elbo"]
-    cells = re.findall(r"<code>negative_elbo</code>.*?<td class=\"number\">([\d.]+) ± ([\d.]+)", text)
+    cells = re.findall(r"<code>negative_<wbr>elbo</code>.*?<td class=\"number\">([\d.]+) ± ([\d.]+)", text)
     assert [float(number) for number in cells[0]] == pytest.approx([value["value"], value["stderr"]], rel=0.1)
     assert runs[0].directory.read_manifest()["config_sha256"] in text
     images = content.all("img")
