@@ -113,6 +113,16 @@ class TrainingConfig(Section):
     compile: bool = False
     """Compile the forward pass with torch.compile."""
 
+    compile_mode: Literal["default", "reduce-overhead", "max-autotune"] = "default"
+    """Of torch.compile: `reduce-overhead` replays CUDA graphs, `max-autotune` also tries out kernels; a CPU gains nothing by them."""
+
+    memory_format: Literal["contiguous", "channels_last"] = "contiguous"
+    """Order in which pictures and the weights of convolutions lie in memory."""
+
+    gradient_checkpointing: bool = False
+    """Keep no activations inside the blocks of the model, and compute them again in the backward pass: deep hierarchies then fit
+    into less memory, and a step takes about a third longer."""
+
     log_every: PositiveInt = 100
     """Steps between two lines of metrics.jsonl, and one at each epoch's end; each line is the mean since the last."""
 
@@ -132,6 +142,12 @@ class TrainingConfig(Section):
     def _one_length(self) -> Self:
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("give exactly one of 'epochs' and 'steps'")
+        if self.compile and self.gradient_checkpointing:
+            raise ValueError(
+                "'compile' decides itself what to compute again; set either it or 'gradient_checkpointing' to false"
+            )
+        if self.compile_mode != "default" and not self.compile:
+            raise ValueError("'compile_mode' has no effect without 'compile'; set it to true, or leave the mode out")
         return self
 
 

@@ -17,6 +17,7 @@ from vaelab.registry import OPTIMISERS
 from vaelab.training.averaging import WeightAverage
 from vaelab.training.checkpoint import flatten_optimiser, unflatten_optimiser
 from vaelab.training.guard import Guard, Trouble
+from vaelab.training.layout import batch_in_channels_last, channels_last, in_channels_last, recompute
 from vaelab.training.sums import TermSums
 from vaelab.types import Batch, Split, StepContext
 
@@ -47,6 +48,10 @@ class Update:
         self.model = model
         self.objective = objective
         self.config = config
+        if config.memory_format == "channels_last":  # before optimisers and means, which take the order over
+            channels_last(model)
+        if config.gradient_checkpointing:
+            recompute(model)
         self.parameters = objective.players(model)
         brought = objective.optimisers()
         self.optimisers: dict[str, Optimiser[Any]] = {
@@ -58,7 +63,7 @@ class Update:
         self.forward = _Forward(model, objective)
         self.guard = Guard(self.forward, self.parameters, self.optimisers, config, model.device)
         self.run: Callable[[Batch, StepContext], dict[str, Loss]] = (
-            torch.compile(self.forward) if config.compile else self.forward
+            torch.compile(self.forward, mode=config.compile_mode) if config.compile else self.forward
         )
 
     def batches(self, split: Split, order: Tensor, batch_size: int) -> Iterator[Any]:
@@ -87,6 +92,8 @@ class Update:
 
     def _accumulate(self, batch: Any, context: StepContext, parts: int) -> None:
         """Add the gradients of one micro-batch of `parts`."""
+        if self.config.memory_format == "channels_last":
+            batch = batch_in_channels_last(batch)
         with self._autocast():
             losses = self.run(batch, context)
         last = list(losses)[-1]
@@ -133,12 +140,22 @@ class Update:
         for player, optimiser in self.optimisers.items():
             saved = unflatten_optimiser(f"optimiser/{player}/", tensors, state["optimisers"][player])
             optimiser.torch.load_state_dict(saved)
+            if self.config.memory_format == "channels_last":
+                _in_order_of_parameters(optimiser)
         if self.average:
             # in the parameters' order, which the file does not keep
             self.average.averages = {
                 name: tensors[f"average/{name}"].to(self.model.device) for name in self.average.averages
             }
         self.sums.load(tensors, state, self.model.device)
+
+
+def _in_order_of_parameters(optimiser: Optimiser[Any]) -> None:
+    """Files keep no order of axes, and a fused kernel walks through moments and weights side by side."""
+    for state in optimiser.torch.state.values():
+        for name, value in state.items():
+            if isinstance(value, Tensor):
+                state[name] = in_channels_last(value)
 
 
 def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
