@@ -33,6 +33,7 @@ def experiment_of(
     encoder: dict[str, Any], decoder: dict[str, Any], dim: int, batch: int, limit: int, **more: Any
 ) -> Experiment:
     """An experiment on bits of MNIST, with the tracker that needs no network."""
+    likelihood = more.pop("likelihood", "bernoulli")
     prior = more.pop("prior", {"kind": "standard_normal", "dim": dim})
     return parse_experiment(
         {
@@ -42,7 +43,7 @@ def experiment_of(
                 "posterior": "diagonal_normal",
                 "prior": prior,
                 "decoder": decoder,
-                "likelihood": "bernoulli",
+                "likelihood": likelihood,
             },
             "training": {"epochs": 20, "batch_size": batch, **more.pop("training", {})},
             "trackers": ["tensorboard"],
