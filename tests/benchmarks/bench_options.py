@@ -41,7 +41,6 @@ OPTIONS: list[tuple[str, str, dict[str, Any], Any]] = [
     ("mlp", "foreach Adam", {}, _optimiser(foreach=True)),
     ("mlp", "for-loop Adam", {}, _optimiser(foreach=False)),
     ("mlp", "bfloat16", {"precision": "bfloat16"}, None),
-    ("conv", "bfloat16", {"precision": "bfloat16"}, None),
     ("conv", "channels_last", {"memory_format": "channels_last"}, None),
     ("conv", "gradient_checkpointing", {"gradient_checkpointing": True}, None),
     ("mlp", "ema", {"ema": 0.999}, None),

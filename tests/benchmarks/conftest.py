@@ -16,7 +16,7 @@ from contest import GOALS, Figures
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--images", type=int, default=60_000, help="images of an epoch beside the loops written by hand")
-    parser.addoption("--rounds", type=int, default=4, help="measurements of each, of which the least counts")
+    parser.addoption("--rounds", type=int, default=3, help="measurements of each, of which the least counts")
     parser.addoption("--compile", action="store_true", help="measure torch.compile too, which takes minutes")
 
 

@@ -1,20 +1,18 @@
-"""What an image costs in the importance-sampled NLL: here, in pythae, and in the decoder's matrix products alone.
+"""What an image costs in the importance-sampled likelihood: here, in pythae, and in the decoder's matrix products alone.
 
-    python tests/benchmarks/nll_speed.py --images 8 --threads 1
-
-The model is the 784-200-200-50 MLP with its mirror image as decoder, untrained, on binarised MNIST test images, or on
-random bits with --random. All three are timed in turn, several times, and the least processor time of each counts: what
-else runs on the machine only adds to it. pythae is left out where it is not installed (`pip install pythae==0.1.2`).
+The model is the 784-200-200-50 MLP with its mirror image as decoder, untrained, on binarised MNIST.
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import time
 from collections.abc import Callable
+from typing import Any
 
+import pytest
 import torch
+from contest import contest
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -25,8 +23,9 @@ from vaelab.metrics import EvaluationContext, measure
 from vaelab.metrics.importance_nll import ImportanceNLLConfig
 from vaelab.model import VAE
 from vaelab.registry import DATASETS
-from vaelab.types import DataSpec, Split
+from vaelab.types import DataSpec
 
+SAMPLES, IMAGES = 5000, 4
 WIDTHS, LATENTS, PIXELS = (200, 200), 50, 784
 SPEC = DataSpec((1, 28, 28), "binary")
 
@@ -36,15 +35,6 @@ def the_model() -> VAE:
     prior = {"kind": "standard_normal", "dim": LATENTS}
     config = {"encoder": hidden, "posterior": "diagonal_normal", "prior": prior, "decoder": hidden}
     return build_model(ModelConfig.model_validate({**config, "likelihood": "bernoulli"}), SPEC).eval()
-
-
-def images(number: int, *, random: bool) -> Tensor:
-    """`[number, 784]` bits."""
-    if random:
-        return (torch.rand(number, PIXELS) < 0.13).float()
-    config = DATASETS._validate({"kind": "mnist", "binarisation": "static"})
-    test: Split = DATASETS.build(config).load().test
-    return test.fetch(torch.arange(number)).x.flatten(1)
 
 
 def matrix_products(samples: int, part: int) -> Callable[[], None]:
@@ -95,42 +85,18 @@ def pythae_nll(x: Tensor, samples: int) -> Callable[[], float] | None:
     return lambda: float(model.get_nll(pictures, n_samples=samples, batch_size=100))
 
 
-def main() -> None:
-    """Time all three and print the ratios."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=4, help="images a measurement")
-    parser.add_argument("--samples", type=int, default=5000, help="K")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=15, help="measurements of each, of which the least counts")
-    parser.add_argument("--random", action="store_true", help="random bits in place of MNIST")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(0)
-    x = images(options.images, random=options.random)
-    split = MemorySplit(SPEC, x, None)
-    model, config = the_model(), ImportanceNLLConfig(samples=options.samples)
-    candidates: dict[str, tuple[Callable[[], object], int]] = {
-        f"matrix products, {part} samples a call": (matrix_products(options.samples, part), 1)
-        for part in (100, 250, 1000)
-    }
-    candidates["vaelab"] = (lambda: measure([config], model, split, EvaluationContext()), options.images)
-    theirs = pythae_nll(x[:1], options.samples)
-    if theirs is not None:
-        candidates["pythae"] = (theirs, 1)
-    least = dict.fromkeys(candidates, float("inf"))
+@pytest.mark.benchmark(timer=time.process_time)
+def bench_likelihood(benchmark: Any, rounds: int) -> None:
+    test = DATASETS.build(DATASETS._validate({"kind": "mnist", "binarisation": "static"})).load().test
+    x = test.fetch(torch.arange(IMAGES)).x.flatten(1)
+    split, model, config = MemorySplit(SPEC, x, None), the_model(), ImportanceNLLConfig(samples=SAMPLES)
+    others = {"matrix products": matrix_products(SAMPLES, 250), "pythae": pythae_nll(x[:1], SAMPLES)}
     with torch.no_grad():
-        for _ in range(options.repeats + 1):  # the first warms up, and may count too
-            for name, (run, number) in candidates.items():
-                start = time.process_time()
-                run()
-                least[name] = min(least[name], 1000 * (time.process_time() - start) / number)
-    for name, milliseconds in least.items():
-        print(f"{name:<36} {milliseconds:7.1f} ms an image")
-    products = min(time for name, time in least.items() if name.startswith("matrix"))
-    print(f"vaelab / matrix products  {least['vaelab'] / products:.2f}  (goal: at most 1.25)")
-    if theirs is not None:
-        print(f"vaelab / pythae           {least['vaelab'] / least['pythae']:.2f}  (goal: at most 0.25)")
-
-
-if __name__ == "__main__":
-    main()
+        contest(
+            benchmark,
+            "likelihood, K = 5000",
+            lambda: measure([config], model, split, EvaluationContext()),
+            others,
+            rounds + 4,
+            scale={"matrix products": IMAGES, "pythae": IMAGES},  # these score one image
+        )
