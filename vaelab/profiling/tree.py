@@ -174,7 +174,8 @@ def _open(event: Any, outer: _Open, made_by: dict[int, str]) -> _Open:
             parent.total += end - start
             parent.number += 1
     elif event.sequence_nr >= 0:
-        made_by.setdefault(event.sequence_nr, _name(marks))
+        # operations without a gradient carry the number of the next node too, so the last one before its backward pass made it
+        made_by[event.sequence_nr] = _name(marks)
     call = parent.child(name, part=event.name.startswith(PREFIX))
     call.total += end - start
     call.number += 1
