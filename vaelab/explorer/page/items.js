@@ -2,6 +2,8 @@
 
 function put(place, item, words) {
   const old = place.firstElementChild;
+  // film strips need the room of the page
+  place.classList.toggle("wide", item.form === "picture" && item.width > 2.2 * item.height);
   if (item.form === "picture") {
     const image = old?.tagName === "IMG" ? old : make("img", {});
     image.src = item.source;

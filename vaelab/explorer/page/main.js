@@ -9,7 +9,9 @@ async function begin() {
   const same = runs.length > 1 && runs[0].name === runs[1].name;
   for (const run of runs) run.title = same ? `${run.name} ${run.id}` : run.name;
   document.title = `${runs.map((run) => run.title).join(" and ")}: vaelab explorer`;
-  document.getElementById("title").textContent = runs.map((run) => run.title).join(" and ");
+  const parts = runs.map((run) => run.title).join(" and ").split("_");
+  // a long name breaks where its words end
+  document.getElementById("title").replaceChildren(...parts.flatMap((part, i) => (i ? ["_", make("wbr"), part] : [part])));
   document.getElementById("about").replaceChildren(
     ...runs.map((run) =>
       make("p", { class: "soft about" }, runs.length > 1 ? make("strong", {}, `${run.title}: `) : null, [run.data, ...run.facts.map(([axis, kind]) => `${axis} ${kind}`)].join(", ")),
