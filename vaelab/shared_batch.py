@@ -10,7 +10,7 @@ that counts for nothing, so that all take part in every exchange.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -55,6 +55,7 @@ def sharing(processes: Processes, sizes: Sequence[int]) -> Iterator[None]:
         sizes: data that each holds.
     """
     global _now
+    _leave_out_of_graphs()
     before, _now = _now, _Sharing(processes, sizes)
     try:
         yield
@@ -158,13 +159,22 @@ class _Whole(torch.autograd.Function):
         return own if context.now.own else own.new_zeros(context.rows, *own.shape[1:]), None
 
 
-@torch.compiler.disable
-def _total(x: Tensor) -> Tensor:
+def _apply_total(x: Tensor) -> Tensor:
     result: Tensor = _Total.apply(x, _now)
     return result
 
 
-@torch.compiler.disable
-def _whole(x: Tensor) -> Tensor:
+def _apply_whole(x: Tensor) -> Tensor:
     result: Tensor = _Whole.apply(x, _now)
     return result
+
+
+_total: Callable[[Tensor], Tensor] = _apply_total
+_whole: Callable[[Tensor], Tensor] = _apply_whole
+
+
+def _leave_out_of_graphs() -> None:
+    """Let compilation leave the exchange out. Done when it is first needed: torch takes a second to import what does it."""
+    global _total, _whole
+    if _total is _apply_total:
+        _total, _whole = torch.compiler.disable(_apply_total), torch.compiler.disable(_apply_whole)
