@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -9,7 +10,6 @@ from typing import Any, cast
 import pytest
 import torch
 
-from conftest import make_splits
 from contracts.compositions import components, partners
 from vaelab.datasets.memory import MemorySplit
 from vaelab.errors import ConfigError
@@ -35,11 +35,11 @@ pytestmark = pytest.mark.slow
 FIRST, SECOND = Datum(kind="datum", index=0), Datum(kind="datum", index=5)
 
 
-def explored(axis: str, kind: str) -> Subject:
+def explored(axis: str, kind: str, tiny_splits: Callable[..., DataSplits]) -> Subject:
     composition = partners(axis, kind)
     model, _ = composition.build()
     spec = composition.data
-    made = make_splits(spec.shape, spec.values, 40, spec.num_classes)
+    made = tiny_splits(spec.shape, spec.values, 40, spec.num_classes)
     splits = [MemorySplit(spec, part._stored, part._y) for part in (made.train, made.test)]
     experiment = SimpleNamespace(name=kind, model=composition.config())
     run = Run(RunDirectory(Path("nowhere")), cast("Any", experiment), torch.device("cpu"))
@@ -49,8 +49,8 @@ def explored(axis: str, kind: str) -> Subject:
 
 @pytest.mark.parametrize(("axis", "kind"), components())
 @torch.no_grad()
-def test_every_request_is_answered(axis: str, kind: str):
-    subject = explored(axis, kind)
+def test_every_request_is_answered(axis: str, kind: str, tiny_splits: Callable[..., DataSplits]):
+    subject = explored(axis, kind, tiny_splits)
     described = answers.description(subject)
     assert len(described["groups"]) == subject.model.depth
     for units in subject.units:
