@@ -51,8 +51,8 @@ def _paper(paper: Paper, folder: Path) -> str:
     runs = {name: _load(folder / name) for name in paper.figures if (folder / name / "evaluation.json").exists()}
     values = {name: run["evaluation"]["values"] for name, run in runs.items()}
     lines = [
-        "| what | value | published | ours | difference | allowed | reached | minutes |",
-        "| --- | --- | ---: | ---: | ---: | ---: | --- | ---: |",
+        "| what | published | ours | difference | allowed | reached | minutes |",
+        "| --- | ---: | ---: | ---: | ---: | --- | ---: |",
     ]
     lines += [_row(verdict, runs) for verdict in verdicts(paper, values)]
     departures = [
@@ -76,8 +76,7 @@ def _row(verdict: Verdict, runs: dict[str, Any]) -> str:
     minutes = [_minutes(runs[name]["manifest"]) for name in verdict.experiments if name in runs]
     number = isinstance(verdict.published, float)
     cells = (
-        verdict.what,
-        f"`{verdict.value}`",
+        f"{verdict.what} `{verdict.value}`",
         f"{verdict.published:.2f}" if number else "this order",
         ours,
         "" if verdict.difference is None else f"{verdict.difference:+.2f}",
