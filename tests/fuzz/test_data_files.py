@@ -203,6 +203,14 @@ def test_an_archive_that_promises_too_much(tmp_path: Path, shape: tuple[int, ...
     refused(tmp_path, {"a.npz": bomb(shape)}, "a.npz", kind="arrays", path=str(tmp_path / "a.npz"))
 
 
+@pytest.mark.parametrize("kind", ["arrays", "shapes3d"])
+def test_a_header_whose_brackets_stay_open(tmp_path: Path, kind: str) -> None:
+    whole = npy(np.zeros((3, 4), np.float32))
+    files = {"x.npy": whole.replace(b")", b" ", 1), "3dshapes.npy": whole.replace(b")", b" ", 1)}
+    key = {"path": str(tmp_path / "x.npy")} if kind == "arrays" else {"root": str(tmp_path)}
+    refused(tmp_path, files, "cannot be read", kind=kind, **key)
+
+
 def test_a_gzip_bomb(tmp_path: Path) -> None:
     files = mnist(True)
     header = bytes([0, 0, 8, 3]) + np.asarray((2**20, 28, 28), ">u4").tobytes()

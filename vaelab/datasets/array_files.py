@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -158,6 +159,17 @@ def _no_numbers(path: Path, key: str, dtype: str) -> DataError:
 def _explained(path: Path) -> Iterator[None]:
     if path.suffix not in SUFFIXES:
         raise DataError(f"{path}: arrays are read from {', '.join(SUFFIXES)} files. Convert the data to one of these.")
+    with explained(path):
+        yield
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Say of a file of arrays that it is damaged, whatever the library that reads it raises.
+
+    Raises:
+        DataError: it is.
+    """
     from safetensors import SafetensorError
 
     try:
@@ -169,6 +181,7 @@ def _explained(path: Path) -> Iterator[None]:
         ValueError,
         TypeError,
         SyntaxError,
+        tokenize.TokenError,  # numpy reads the header of an .npy file as Python
         OverflowError,
         MemoryError,
         RuntimeError,  # an encrypted archive, or one packed in a way that is not known

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +12,7 @@ import torch
 from numpy.lib import format as npy
 from torch import Tensor
 
-from vaelab.datasets.array_files import header, read
+from vaelab.datasets.array_files import explained, header, read
 from vaelab.datasets.drawn import DrawnPart, PackedBits
 from vaelab.datasets.factor_grid import FactorGrid
 from vaelab.datasets.factors import FactorDataset, FactorDatasetConfig
@@ -97,14 +96,11 @@ class DSprites(FactorDataset[DSpritesConfig]):
 def _packed(path: Path, chunk: int = 8192) -> Tensor:
     """The pictures at a bit a pixel, read piece by piece, because at a byte a pixel they take 3 GB."""
     pieces = []
-    try:
-        with zipfile.ZipFile(path) as archive, archive.open("imgs.npy") as stream:
-            npy.read_magic(stream)
-            npy.read_array_header_1_0(stream)
-            for start in range(0, len(GRID), chunk):
-                number = min(chunk, len(GRID) - start)
-                pixels = np.frombuffer(stream.read(number * SIDE * SIDE), dtype=np.uint8)
-                pieces.append(np.packbits(pixels.reshape(number, -1), axis=1))
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
-        raise DataError(f"{path} cannot be read: {error}. Put an intact copy in its place.") from error
+    with explained(path), zipfile.ZipFile(path) as archive, archive.open("imgs.npy") as stream:
+        npy.read_magic(stream)
+        npy.read_array_header_1_0(stream)
+        for start in range(0, len(GRID), chunk):
+            number = min(chunk, len(GRID) - start)
+            pixels = np.frombuffer(stream.read(number * SIDE * SIDE), dtype=np.uint8)
+            pieces.append(np.packbits(pixels.reshape(number, -1), axis=1))
     return torch.from_numpy(np.concatenate(pieces))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from torch import Tensor
 
+from vaelab.datasets.array_files import explained
 from vaelab.datasets.drawn import DrawnPart, Pictures
 from vaelab.datasets.factor_grid import FactorGrid
 from vaelab.datasets.factors import FactorDataset, FactorDatasetConfig
@@ -89,13 +89,11 @@ class Shapes3D(FactorDataset[Shapes3DConfig]):
 
 
 def _mapped(path: Path) -> np.ndarray:
-    try:
+    with explained(path):
         # copied on write, because torch takes no array that cannot be written to
         array = np.load(path, mmap_mode="c", allow_pickle=False)
         if not isinstance(array, np.ndarray):
             raise ValueError("it is an archive of arrays")
-    except (OSError, ValueError, EOFError, OverflowError, MemoryError, SyntaxError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} cannot be read: {error}. Put an intact copy in its place.") from error
     return array
 
 
