@@ -68,10 +68,14 @@ FAMILY = {
 }
 
 
+#: Who searches for the name of a component wants its own section before the pages that mention it.
+_FOUND_FIRST = "---\nsearch:\n  boost: 4\n---"
+
+
 def component_page(registry: Registry) -> str:
     """All kinds of a family."""
     words, place = FAMILY.get(registry.family, ("", ""))
-    parts = [f"# {title(registry.family)}", words]
+    parts = [_FOUND_FIRST, f"# {title(registry.family)}", words]
     if place:
         parts.append(f"Where it stands: {place}.")
     parts += [component(registry.family, entry, example_of(registry, entry.kind)) for entry in registry]

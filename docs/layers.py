@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from typing import Any
 
@@ -47,6 +48,7 @@ class Layer:
     parameters: int
 
 
+@cache
 def diagram(family: str, entry: Entry) -> str | None:
     """The layers as SVG with a sentence below; None where nothing was found that the component can be built for."""
     found = _layers(family, entry)

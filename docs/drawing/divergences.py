@@ -59,7 +59,7 @@ _NOTES = {
     "sliced_wasserstein": "It compares draws alone and is near 0 where the aggregate posterior is the prior.",
     "free_bits": "Below the floor the term is constant and has no gradient.",
     "dip": "Both versions ask for an identity; version i of the means' covariance alone.",
-    "mutual_information": "The estimate `weighted` is high by up to the logarithm of N; neither can tell more than that much.",
+    "mutual_information": "The estimate `weighted` is high by up to the logarithm of N.",
     "latent_l2": "The posterior is a point.",
 }
 
@@ -74,11 +74,9 @@ def draw(kind: str) -> tuple[Figure, str]:
     low, high = {"shift": (0.0, 2.5), "correlation": (0.0, 0.7), "width": (0.05, 0.95)}[moved]
     across = torch.linspace(low, high, 8 if kind.startswith("adversarial") else 16)
     values: dict[str, Any] = {}
-    if kind != "kl" and moved == "shift" and kind != "adversarial_data":
-        values["exact rate"] = [
-            0.5 * (2 * (_SCALE**2 - 1 - 2 * math.log(_SCALE)) + 2 * ((1 - _SCALE**2) + m**2)) for m in across.tolist()
-        ]
-        values = {} if kind in ("latent_l2",) else values
+    if moved == "shift" and kind not in ("kl", "adversarial_data", "latent_l2"):
+        wide = 2 * (_SCALE**2 - 1 - 2 * math.log(_SCALE))
+        values["exact rate"] = [0.5 * (wide + 2 * (1 - _SCALE**2 + m**2)) for m in across.tolist()]
     for name, arguments in _VARIANTS.get(kind, {kind: {}}).items():
         values[name] = [_value(kind, arguments, moved, float(a)) for a in across]
     if kind == "adversarial_tc":
@@ -90,10 +88,11 @@ def draw(kind: str) -> tuple[Figure, str]:
         "width": "posteriors of this scale that add up to the prior",
     }[moved]
     rate = " Dashed is the rate." if "exact rate" in values else ""
-    return curves(across, values, labels[moved], "value / nats"), (
+    words = (
         f"The term `{kind}`, without its weight, for a batch of {_BATCH} data with two latents: {what}.{rate} "
-        + _NOTES.get(kind, "")
+        f"{_NOTES.get(kind, '')}"
     )
+    return curves(across, values, labels[moved], "value / nats"), words.strip()
 
 
 def _value(kind: str, arguments: dict[str, Any], moved: str, amount: float) -> float:
