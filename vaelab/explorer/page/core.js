@@ -19,9 +19,7 @@ const token = (() => {
 
 const alertBox = document.getElementById("error");
 const tell = (error) => {
-  const gone = error instanceof TypeError;
-  const text = gone ? "the explorer does not answer. If it was ended, start it again." : error.message;
-  alertBox.textContent = text.charAt(0).toUpperCase() + text.slice(1);
+  alertBox.textContent = error.message.charAt(0).toUpperCase() + error.message.slice(1);
   alertBox.hidden = false;
 };
 
@@ -46,6 +44,8 @@ async function ask(path, body, signal) {
       cache: "no-store",
       credentials: "omit",
       redirect: "error",
+    }).catch((error) => {
+      throw error.name === "AbortError" ? error : new Error("the explorer does not answer. If it was ended, start it again.");
     });
     const content = await response.json();
     if (!response.ok) throw new Error(content.error);
