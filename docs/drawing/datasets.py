@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-import vaelab
 from drawing.canvas import SET, axes
+from drawing.runs import trained
 from vaelab.registry import DATASETS
 from vaelab.types import Batch, DataSplits
 
@@ -111,21 +109,7 @@ def _tables() -> tuple[Figure, str]:
 
 
 def _latents() -> tuple[Figure, str]:
-    content = {
-        "name": "first",
-        "data": {"kind": "digits", "binarisation": "dynamic"},
-        "model": {
-            "encoder": {"kind": "mlp", "hidden": [128]},
-            "posterior": "diagonal_normal",
-            "prior": {"kind": "standard_normal", "dim": 2},
-            "decoder": {"kind": "mlp", "hidden": [128]},
-            "likelihood": "bernoulli",
-        },
-        "training": {"epochs": 60, "batch_size": 64, "optimiser": {"kind": "adam", "lr": 0.002}},
-        "evaluation": {"metrics": ["reconstruction"], "figures": []},
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        run = vaelab.train(content, Path(folder), device="cpu")
+    with trained() as run:
         config = DATASETS["latents"].config.model_validate({"kind": "latents", "run": str(run.path)})
         train = DATASETS.build(config).load().train
         batch = train.fetch(torch.arange(800))

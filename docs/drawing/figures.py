@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 import io
-import tempfile
 from functools import cache
 from typing import TYPE_CHECKING
 
-import vaelab
 from drawing.canvas import axes
+from drawing.runs import trained
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SIZES = {"bound_curve": (4.6, 3.0), "manifold": (2.4, 2.4), "neighbours": (4.0, 4.0)}
 KINDS = ("bound_curve", "manifold", "neighbours")
-_EXPERIMENT = {
-    "name": "figures",
-    "data": {"kind": "digits", "binarisation": "dynamic"},
-    "model": {
-        "encoder": {"kind": "mlp", "hidden": [128]},
-        "posterior": "diagonal_normal",
-        "prior": {"kind": "standard_normal", "dim": 2},
-        "decoder": {"kind": "mlp", "hidden": [128]},
-        "likelihood": "bernoulli",
-    },
-    "training": {"steps": 1500, "batch_size": 64, "optimiser": {"kind": "adam", "lr": 0.002}},
-    "evaluation": {"metrics": ["negative_elbo"], "figures": list(KINDS)},
-}
 
 
 def draw(kind: str) -> tuple[Figure, str]:
@@ -42,6 +28,5 @@ def draw(kind: str) -> tuple[Figure, str]:
 
 @cache
 def _pictures() -> dict[str, bytes]:
-    with tempfile.TemporaryDirectory() as folder:
-        figures = vaelab.train(_EXPERIMENT, folder).path / "figures"
-        return {kind: next(figures.glob(f"{kind}*.png")).read_bytes() for kind in KINDS}
+    with trained(training={"epochs": None, "steps": 1500}, figures=KINDS) as run:
+        return {kind: next(run.directory.figures.glob(f"{kind}*.png")).read_bytes() for kind in KINDS}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import numpy as np
 import vaelab
 from drawing.canvas import curves
 from drawing.linear import Known
+from drawing.runs import trained
 from vaelab.metrics import EvaluationContext, Value, measure
 from vaelab.metrics.factor_codes import Codes, FactorMetric
 from vaelab.registry import METRICS
@@ -124,26 +124,9 @@ def _trained(weight: float) -> vaelab.Run:
 
 
 def _run(data: dict[str, Any], objective: dict[str, Any], **model: Any) -> vaelab.Run:
-    content = {
-        "name": "metric",
-        "data": data,
-        "model": {
-            "encoder": {"kind": "mlp", "hidden": [128]},
-            "posterior": "diagonal_normal",
-            "prior": {"kind": "standard_normal", "dim": 10},
-            "decoder": {"kind": "mlp", "hidden": [128]},
-            "likelihood": "bernoulli",
-            **model,
-        },
-        "objective": {"kind": "elbo", **objective},
-        "training": {"epochs": 40, "batch_size": 64, "optimiser": {"kind": "adam", "lr": 0.002}},
-        "evaluation": {"metrics": ["reconstruction"], "figures": []},
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        run = vaelab.train(content, folder, device="cpu")
-        run.model.eval()
-        assert run.data  # read before the folder goes
-    return run
+    parts = {"prior": {"kind": "standard_normal", "dim": 10}, **model}
+    with trained(data=data, model=parts, objective=objective, training={"epochs": 40}) as run:
+        return run
 
 
 def _measured(kind: str, run: vaelab.Run, **more: Any) -> dict[str, Value]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,6 +11,7 @@ from torch.nn import functional as F
 
 import vaelab
 from drawing.canvas import DATA, EXACT, MODEL, SET, axes, plane
+from drawing.runs import trained
 from vaelab.inference import infer_latents
 
 if TYPE_CHECKING:
@@ -82,25 +82,13 @@ def _run(kind: str) -> vaelab.Run:
     terms: list[Any] = [{"kind": "kl", "weight": {"kind": "linear", "start": 0.0, "end": 1.0, "epochs": 8}}]
     if kind.endswith("codes"):
         terms.append("commitment")
-    content = {
-        "name": "prior",
-        "data": digits,
-        "model": {
-            "encoder": encoder,
-            "posterior": posterior,
-            "prior": {"kind": kind, **prior},
-            "decoder": {"kind": "per_step" if sequences else "mlp", "hidden": [64 if sequences else 128]},
-            "likelihood": {"kind": "normal", "sigma": "fixed", "scale": 0.2} if sequences else "bernoulli",
-        },
-        "objective": {"kind": "elbo", "divergences": terms},
-        "training": {"epochs": 60 if sequences else 80, "batch_size": 64, "optimiser": {"kind": "adam", "lr": 0.002}},
-        "evaluation": {"metrics": ["negative_elbo"], "figures": []},
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        run = vaelab.train(content, folder, device="cpu")
-        run.model.eval()
-        assert run.data  # read before the folder goes
-    return run
+    model: dict[str, Any] = {"encoder": encoder, "posterior": posterior, "prior": {"kind": kind, **prior}}
+    if sequences:
+        model["decoder"] = {"kind": "per_step", "hidden": [64]}
+        model["likelihood"] = {"kind": "normal", "sigma": "fixed", "scale": 0.2}
+    training = {"epochs": 60 if sequences else 80}
+    with trained(data=digits, model=model, objective={"divergences": terms}, training=training) as run:
+        return run
 
 
 @torch.no_grad()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from torch import Tensor
 
 import vaelab
 from drawing.canvas import DATA, MODEL, axes, plane
+from drawing.runs import trained
 from vaelab.inference import infer_latents
 from vaelab.registry import SAMPLERS
 
@@ -59,27 +59,11 @@ def draw(kind: str) -> tuple[Figure, str]:
 def _model(codes: bool) -> vaelab.Run:
     weight = 0.0 if codes else 0.05
     terms: list[Any] = [{"kind": "kl", "weight": weight}, *(["commitment"] if codes else [])]
-    content = {
-        "name": "sampler",
-        "data": {"kind": "digits", "binarisation": "dynamic"},
-        "model": {
-            "encoder": {"kind": "mlp", "hidden": [128]},
-            "posterior": "vq" if codes else "diagonal_normal",
-            "prior": {"kind": "uniform_codes", "codes": 8, "dim": 4, "positions": [2]}
-            if codes
-            else {"kind": "standard_normal", "dim": 2},
-            "decoder": {"kind": "mlp", "hidden": [128]},
-            "likelihood": "bernoulli",
-        },
-        "objective": {"kind": "elbo", "divergences": terms},
-        "training": {"epochs": 60, "batch_size": 64, "optimiser": {"kind": "adam", "lr": 0.002}},
-        "evaluation": {"metrics": ["reconstruction"], "figures": []},
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        run = vaelab.train(content, folder, device="cpu")
-        run.model.eval()
-        assert run.data  # read before the folder goes
-    return run
+    model: dict[str, Any] = {}
+    if codes:
+        model = {"posterior": "vq", "prior": {"kind": "uniform_codes", "codes": 8, "dim": 4, "positions": [2]}}
+    with trained(model=model, objective={"divergences": terms}) as run:
+        return run
 
 
 def _pairs(run: vaelab.Run, drawn: Tensor, index: Tensor) -> tuple[Figure, str]:
