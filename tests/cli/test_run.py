@@ -98,7 +98,7 @@ def test_dry_run_and_validate_write_nothing(cli: Cli, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.json"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_signal_stops_the_run_and_resume_finishes_it(tmp_path: Path, number: signal.Signals) -> None:
     experiment = {**EXPERIMENT, "training": {"epochs": 400, "batch_size": 64, "log_every": 5, "checkpoint_every": 1000}}
     (tmp_path / "long.json").write_text(json.dumps(experiment))

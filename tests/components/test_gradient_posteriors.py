@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from conftest import make_splits
 from core.models import HIERARCHY, bits, flat_model, losses, model_and
+from made_up import make_splits
 from vaelab.errors import BuildError
 from vaelab.inference import log_joint
 from vaelab.metrics import EvaluationContext, measure

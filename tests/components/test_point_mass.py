@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from conftest import make_splits
 from core.models import FLAT, HIERARCHY, bits, flat_model, losses, model_and
+from made_up import make_splits
 from vaelab.errors import BuildError, NoDensityError
 from vaelab.metrics import EvaluationContext, measure
 from vaelab.registry import METRICS, OBJECTIVES

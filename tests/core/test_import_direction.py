@@ -100,6 +100,9 @@ def _nodes(node: ast.AST) -> Iterator[ast.AST]:
             yield from _nodes(child)
 
 
+NAMES = frozenset(map(name_of, MODULES))
+
+
 @cache
 def imports(path: Path) -> frozenset[tuple[str, str]]:
     """The modules of vaelab that a file imports, with the imported name where it is no module."""
@@ -112,7 +115,7 @@ def imports(path: Path) -> frozenset[tuple[str, str]]:
             if node.module and node.module.split(".")[0] == "vaelab":
                 for alias in node.names:
                     whole = f"{node.module}.{alias.name}"
-                    is_module = whole in {name_of(other) for other in MODULES}
+                    is_module = whole in NAMES
                     found.add((whole, "") if is_module else (node.module, alias.name))
     return frozenset(found)
 

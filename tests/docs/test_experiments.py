@@ -19,6 +19,16 @@ from vaelab.registry import DATASETS
 
 EXPERIMENTS = sorted((ROOT / "experiments").rglob("*.json"))
 EACH = pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+#: All of them with `pytest -m slow`; those of papers and of the zoo are many, and each differs from others in one key.
+SOME = pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(
+            path, id=path.stem, marks=() if path.parent.name == "experiments" or number % 3 == 0 else pytest.mark.slow
+        )
+        for number, path in enumerate(EXPERIMENTS)
+    ],
+)
 
 
 def test_there_are_experiments():
@@ -41,7 +51,7 @@ def _innermost(content: dict[str, Any]) -> tuple[str, str]:
     return place, data["kind"]
 
 
-@EACH
+@SOME
 def test_runs_two_steps(path: Path, tmp_path: Path, digits_5k: None):
     content = read_json(path)
     place, source = _innermost(content)
