@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from command_line import EXPERIMENT, Cli, Done, call, process
+from command_line import EXPERIMENT, Cli, Done, call
 
 
 @pytest.fixture(name="cli")
@@ -22,6 +22,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Done]:
     """A finished run and what its command printed; not to be changed."""
     folder = tmp_path_factory.mktemp("finished")
     (folder / "tiny.json").write_text(json.dumps(EXPERIMENT))
-    done = process("run", "tiny.json", cwd=folder)
+    done = call("run", "tiny.json", cwd=folder)
     assert done.code == 0, done.err
     return next(folder.glob("runs/tiny/*")), done
