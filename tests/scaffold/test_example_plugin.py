@@ -47,6 +47,7 @@ def test_it_is_found_without_being_named(installed: dict[str, str], tmp_path: Pa
         python(environment, tmp_path, "vaelab", "show", "likelihood", "cauchy")
 
 
+@pytest.mark.slow
 def test_its_own_tests_pass(installed: dict[str, str], tmp_path: Path) -> None:
     out = python(installed, tmp_path, "pytest", "-q", "-p", "no:cacheprovider", f"{installed['SOURCE']}/tests")
     assert "3 passed" in out
