@@ -17,7 +17,7 @@ from curves import curve  # noqa: E402
 from drawing.canvas import described  # noqa: E402
 from hooks import field_table, title  # noqa: E402
 from layers import diagram  # noqa: E402
-from papers import leaderboard_page, papers_page  # noqa: E402
+from papers import leaderboard_page, load, papers_page  # noqa: E402
 from studies import studies_page  # noqa: E402
 from zoo import example_of, figure_of, files, picture, zoo_page  # noqa: E402
 
@@ -161,10 +161,13 @@ def results_page(folder: Path) -> str:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    run = {name: json.loads((path / f"{name}.json").read_text()) for name in ("config", "manifest", "evaluation")}
     history = path / "metrics.jsonl"
     lines = history.read_text().splitlines() if history.exists() else []
-    return {**run, "history": [json.loads(line) for line in lines], "figures": sorted(path.glob("figures/*.png"))}
+    return {
+        **load(path),
+        "history": [json.loads(line) for line in lines],
+        "figures": sorted(path.glob("figures/*.png")),
+    }
 
 
 def _values(run: dict[str, Any]) -> dict[str, str]:

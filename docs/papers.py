@@ -48,7 +48,7 @@ def papers_page(papers: list[Paper], results: Path) -> str:
 
 
 def _paper(paper: Paper, folder: Path) -> str:
-    runs = {name: _load(folder / name) for name in paper.figures if (folder / name / "evaluation.json").exists()}
+    runs = {name: load(folder / name) for name in paper.figures if (folder / name / "evaluation.json").exists()}
     values = {name: run["evaluation"]["values"] for name, run in runs.items()}
     lines = [
         "| what | published | ours | difference | allowed | reached | minutes |",
@@ -122,7 +122,7 @@ def leaderboard_page(results: Path) -> str:
 
 def _entries(results: Path) -> Iterator[_Entry]:
     for path in sorted(results.rglob("evaluation.json")):
-        run = _load(path.parent)
+        run = load(path.parent)
         evaluation, data = run["evaluation"], run["evaluation"]["data"]
         found = {
             int(match[1]): value
@@ -188,5 +188,6 @@ def _minutes(manifest: dict[str, Any]) -> float:
     return float(manifest.get("processor_seconds") or manifest["wall_seconds"]) / 60
 
 
-def _load(folder: Path) -> dict[str, Any]:
+def load(folder: Path) -> dict[str, Any]:
+    """Config, manifest and evaluation of a stored run."""
     return {name: json.loads((folder / f"{name}.json").read_text()) for name in ("config", "manifest", "evaluation")}

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from vaelab.cli_options import DeviceOption, JsonOption, RunArgument, complete_kinds_of, complete_runs
+from vaelab.cli_options import DeviceOption, JsonOption, RunArgument, SamplerOption, SamplerSetOption, complete_runs
 from vaelab.cli_output import print_json, say
 
 
@@ -33,18 +33,8 @@ def register(app: typer.Typer, console: Callable[[], Console]) -> None:
         browser: Annotated[
             bool, typer.Option("--browser/--no-browser", help="Open the page, or print its address alone.")
         ] = True,
-        sampler: Annotated[
-            str,
-            typer.Option(
-                metavar="KIND",
-                help="Where new latents come from, fitted at the start; `vaelab list sampler` names the kinds.",
-                autocompletion=complete_kinds_of("sampler"),
-            ),
-        ] = "prior",
-        set_: Annotated[
-            list[str] | None,
-            typer.Option("--set", metavar="KEY=VALUE", help="Set a value of the sampler, such as components=20."),
-        ] = None,
+        sampler: SamplerOption = "prior",
+        set_: SamplerSetOption = None,
         json_: JsonOption = False,
         device: DeviceOption = None,
     ) -> None:

@@ -94,6 +94,18 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PATH=VALUE", help="Set a value, such as training.epochs=3. May be repeated."),
 ]
+SamplerOption = Annotated[
+    str,
+    typer.Option(
+        metavar="KIND",
+        help="Where latents come from; `vaelab list sampler` names the kinds.",
+        autocompletion=complete_kinds_of("sampler"),
+    ),
+]
+SamplerSetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set a value of the sampler, such as components=20."),
+]
 DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps or auto.")]
 OutOption = Annotated[Path | None, typer.Option(help="Folder for the pictures; by default in the run.")]
 SeedOption = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of every draw.")]

@@ -15,8 +15,9 @@ from vaelab.cli_options import (
     OutOption,
     RunArgument,
     RunsArgument,
+    SamplerOption,
+    SamplerSetOption,
     SeedOption,
-    complete_kinds_of,
 )
 from vaelab.cli_output import print_json, say
 from vaelab.errors import ConfigError
@@ -37,18 +38,8 @@ def register(app: typer.Typer, console: Callable[[], Console]) -> None:
         digit: Annotated[
             str | None, typer.Option(help="Vary an example of this label instead of drawing from the prior; or 'all'.")
         ] = None,
-        sampler: Annotated[
-            str,
-            typer.Option(
-                metavar="KIND",
-                help="Where latents come from; `vaelab list sampler` names the kinds.",
-                autocompletion=complete_kinds_of("sampler"),
-            ),
-        ] = "prior",
-        set_: Annotated[
-            list[str] | None,
-            typer.Option("--set", metavar="KEY=VALUE", help="Set a value of the sampler, such as components=20."),
-        ] = None,
+        sampler: SamplerOption = "prior",
+        set_: SamplerSetOption = None,
         temperature: Annotated[float, typer.Option(help="Of the latents; 1 is the model itself.")] = 1.0,
         condition: Annotated[
             str | None, typer.Option(metavar="LABEL", help="What a conditional model is given; drawn where left out.")
