@@ -8,7 +8,7 @@ no pydantic union: a union would be closed when the class is created, and each n
 from __future__ import annotations
 
 import difflib
-import importlib
+import importlib.util
 import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -69,7 +69,8 @@ class Registry:
 
     Args:
         family: singular name used in messages, such as `"prior"`.
-        package: package whose modules hold the built-in components; they are imported at the first look-up.
+        package: package whose modules hold the built-in components. A look-up of a kind imports the module of that name, and
+            all of them only where it holds no such kind, so that an experiment pays for the components that it names.
         shorthand: turns a bare JSON value (a number, say) into an object with a `kind`, or returns None.
     """
 
@@ -93,6 +94,8 @@ class Registry:
             RegistrationError: the config's `kind` is no one-valued Literal, or the kind is taken.
         """
         kind = _literal_kind(self.family, config)
+        if not config.__module__.startswith(self.package + "."):
+            self._discover()  # or a built-in component of the same kind would only be met later, or never
 
         def decorate(component: T) -> T:
             taken = self._entries.get(kind)
@@ -112,14 +115,13 @@ class Registry:
         self._entries.pop(kind, None)
 
     def __getitem__(self, kind: str) -> Entry:
-        self._discover()
-        if kind not in self._entries:
+        entry = self._find(kind)
+        if entry is None:
             raise RegistrationError(self._unknown(kind))
-        return self._entries[kind]
+        return entry
 
     def __contains__(self, kind: str) -> bool:
-        self._discover()
-        return kind in self._entries
+        return self._find(kind) is not None
 
     def __iter__(self) -> Iterator[Entry]:
         self._discover()
@@ -133,9 +135,14 @@ class Registry:
         """Construct the component that belongs to `config`, passing it the config and then `args`."""
         return self[config.kind].component(config, *args, **kwargs)
 
-    def entry_of(self, config: ComponentConfig) -> Entry:
-        """The entry of a config object."""
-        return self[config.kind]
+    def _find(self, kind: str) -> Entry | None:
+        if not self._discovered and kind not in self._entries and kind.isidentifier():
+            name = f"{self.package}.{kind}"
+            if importlib.util.find_spec(name) is not None:
+                importlib.import_module(name)
+        if kind not in self._entries:
+            self._discover()
+        return self._entries.get(kind)
 
     def _discover(self) -> None:
         if self._discovered:
@@ -145,16 +152,18 @@ class Registry:
         for module in pkgutil.iter_modules(package.__path__, self.package + "."):
             importlib.import_module(module.name)
 
+    def _known(self) -> str:
+        return ", ".join(entry.kind for entry in self)
+
     def _unknown(self, kind: str) -> str:
-        known = ", ".join(entry.kind for entry in self)
+        known = self._known()
         near = difflib.get_close_matches(kind, self._entries, n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
         return f"unknown {self.family} kind '{kind}'.{hint} Known kinds: {known}."
 
     def _validate(self, value: Any) -> ComponentConfig:
-        self._discover()
         if isinstance(value, ComponentConfig):
-            entry = self._entries.get(value.kind)
+            entry = self._find(value.kind)
             if entry is None or not isinstance(value, entry.config):
                 raise PydanticCustomError(
                     "wrong_family",
@@ -172,18 +181,18 @@ class Registry:
                 "a {family} must be an object with a 'kind', or the name of a kind, not {type}",
                 {"family": self.family, "type": type(value).__name__},
             )
-        known = ", ".join(entry.kind for entry in self)
         if "kind" not in value:
             raise PydanticCustomError(
                 "kind_missing",
                 "'kind' is missing: say which {family} this is. Known kinds: {known}.",
-                {"family": self.family, "known": known},
+                {"family": self.family, "known": self._known()},
             )
         kind = value["kind"]
-        if not isinstance(kind, str) or kind not in self._entries:
+        entry = self._find(kind) if isinstance(kind, str) else None
+        if entry is None:
             # the message goes in as a parameter: braces in a user's kind must not be read as a template
             raise PydanticCustomError("kind_unknown", "{message}", {"message": self._unknown(str(kind))})
-        return self._entries[kind].config.model_validate(value)
+        return entry.config.model_validate(value)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         def serialise(value: ComponentConfig, info: core_schema.SerializationInfo) -> Any:

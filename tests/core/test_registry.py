@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
@@ -70,7 +72,6 @@ def test_build_passes_config_and_arguments(fruits: Registry):
     config = AppleConfig(weight=3.0)
     apple = fruits.build(config, 1, key=2)
     assert (apple.config, apple.args, apple.kwargs) == (config, (1,), {"key": 2})
-    assert fruits.entry_of(config) is fruits["apple"]
 
 
 def test_looks_like_a_collection(fruits: Registry):
@@ -238,3 +239,47 @@ def test_every_family_names_its_package():
     for name, registry in FAMILIES.items():
         assert registry.family == name
         assert registry.package == f"vaelab.{registry.package.split('.')[-1]}"
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
+    """A family with a package of its own: two modules that are named like their kinds, and one that holds two others."""
+    package = tmp_path / "fruit_shop"
+    package.mkdir()
+    start = "from typing import Literal\nfrom vaelab.registry import FAMILIES, ComponentConfig\n"
+    kinds = {"apple": ["apple"], "pear": ["pear"], "__init__": [], "berries": ["raspberry", "blackberry"]}
+    for module, named in kinds.items():
+        classes = [
+            f"class {kind}(ComponentConfig):\n    kind: Literal['{kind}'] = '{kind}'\n"
+            f"FAMILIES['fruit'].register({kind})({kind})\n"
+            for kind in named
+        ]
+        (package / f"{module}.py").write_text(start + "".join(classes))
+    monkeypatch.syspath_prepend(tmp_path)
+    yield Registry("fruit", "fruit_shop")
+    del FAMILIES["fruit"]
+    for name in [name for name in sys.modules if name.startswith("fruit_shop")]:
+        del sys.modules[name]
+
+
+def _imported() -> set[str]:
+    return {name.partition(".")[2] for name in sys.modules if name.startswith("fruit_shop.")}
+
+
+def test_a_look_up_imports_the_module_of_that_name_alone(shop: Registry):
+    assert slot(shop).validate_python("apple").kind == "apple"
+    assert _imported() == {"apple"}
+    assert shop["raspberry"].kind == "raspberry", "which is in no module of that name"
+    assert _imported() == {"apple", "pear", "berries"}
+
+
+@pytest.mark.parametrize("wrong", ["os", "..apple", "apple.pear", "a b", "", "\0", "é", "x" * 5000])
+def test_a_kind_that_is_not_there_imports_nothing_but_the_package(shop: Registry, wrong: str):
+    before = set(sys.modules)
+    assert "Known kinds: apple, blackberry, pear, raspberry" in message_of(shop, wrong)
+    assert {name for name in set(sys.modules) - before if not name.startswith("fruit_shop")} == set()
+
+
+def test_a_user_cannot_take_the_kind_of_a_component_that_nobody_has_asked_for_yet(shop: Registry):
+    with pytest.raises(RegistrationError, match="'apple' is registered twice: by fruit_shop"):
+        shop.register(AppleConfig)(AppleConfig)

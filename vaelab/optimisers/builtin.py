@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from torch import nn
 
 from vaelab.optimisers.base import Optimiser, OptimiserConfig
+from vaelab.optimisers.eager import eager
 from vaelab.optimisers.fused import FusedStep
 from vaelab.registry import OPTIMISERS
 
@@ -68,7 +69,9 @@ class Adam(_Fused[AdamConfig]):
     kernel = staticmethod(torch._fused_adam_)
 
     def create(self, parameters: list[nn.Parameter], common: dict[str, Any]) -> torch.optim.Optimizer:
-        return torch.optim.Adam(parameters, **common, **self.config.adam(), amsgrad=self.config.amsgrad, fused=True)
+        return eager(torch.optim.Adam)(
+            parameters, **common, **self.config.adam(), amsgrad=self.config.amsgrad, fused=True
+        )
 
 
 class AdamWConfig(_AdamArguments):
@@ -95,7 +98,7 @@ class AdamW(_Fused[AdamWConfig]):
     kernel = staticmethod(torch._fused_adamw_)
 
     def create(self, parameters: list[nn.Parameter], common: dict[str, Any]) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(parameters, **common, **self.config.adam(), fused=True)
+        return eager(torch.optim.AdamW)(parameters, **common, **self.config.adam(), fused=True)
 
 
 class AdamaxConfig(_AdamArguments):
@@ -117,7 +120,7 @@ class Adamax(Optimiser[AdamaxConfig]):
     """
 
     def create(self, parameters: list[nn.Parameter], common: dict[str, Any]) -> torch.optim.Optimizer:
-        return torch.optim.Adamax(parameters, **common, **self.config.adam(), foreach=True)
+        return eager(torch.optim.Adamax)(parameters, **common, **self.config.adam(), foreach=True)
 
 
 class RAdamConfig(_AdamArguments):
@@ -140,7 +143,7 @@ class RAdam(Optimiser[RAdamConfig]):
     """
 
     def create(self, parameters: list[nn.Parameter], common: dict[str, Any]) -> torch.optim.Optimizer:
-        return torch.optim.RAdam(parameters, **common, **self.config.adam(), foreach=True)
+        return eager(torch.optim.RAdam)(parameters, **common, **self.config.adam(), foreach=True)
 
 
 class RMSpropConfig(OptimiserConfig):
@@ -171,7 +174,9 @@ class RMSprop(Optimiser[RMSpropConfig]):
 
     def create(self, parameters: list[nn.Parameter], common: dict[str, Any]) -> torch.optim.Optimizer:
         c = self.config
-        return torch.optim.RMSprop(parameters, **common, alpha=c.alpha, eps=c.eps, momentum=c.momentum, foreach=True)
+        return eager(torch.optim.RMSprop)(
+            parameters, **common, alpha=c.alpha, eps=c.eps, momentum=c.momentum, foreach=True
+        )
 
 
 class SGDConfig(OptimiserConfig):
@@ -207,4 +212,4 @@ class SGD(Optimiser[SGDConfig]):
 
     def create(self, parameters: list[nn.Parameter], common: dict[str, Any]) -> torch.optim.Optimizer:
         c = self.config
-        return torch.optim.SGD(parameters, **common, momentum=c.momentum, nesterov=c.nesterov, fused=True)
+        return eager(torch.optim.SGD)(parameters, **common, momentum=c.momentum, nesterov=c.nesterov, fused=True)
