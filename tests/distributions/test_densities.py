@@ -17,6 +17,7 @@ from vaelab.distributions import (
     Bernoulli,
     ContinuousBernoulli,
     DiagonalNormal,
+    Distribution,
     Mixture,
     QuantisedCodes,
     UniformCodes,
@@ -89,6 +90,29 @@ def test_densities_under_each_component_by_matrix_products(event: tuple[int, ...
     reference = value.detach().double().requires_grad_()
     (wanted,) = torch.autograd.grad(plain.log_prob(reference.unsqueeze(2)).logsumexp(-1).sum(), reference)
     torch.testing.assert_close(gradient.double(), wanted, rtol=1e-4, atol=1e-4 / scale)
+
+
+@EVENTS
+@pytest.mark.parametrize("scale", [1e-3, 0.1, 10.0])
+def test_densities_of_each_component_under_each_by_matrix_products(event: tuple[int, ...], scale: float):
+    loc, log_scale = 3 * torch.randn(6, *event), math.log(scale) + 0.5 * torch.randn(6, *event)
+    parameters = [loc.requires_grad_(), log_scale.requires_grad_()]
+    each = DiagonalNormal.from_log_scale(*parameters, len(event))
+    value = torch.cat([each.sample(), 3 * torch.randn(2, *event)])
+    terms = each.log_prob_terms_of_each(value)
+    wide = DiagonalNormal.from_log_scale(*(p.double() for p in parameters), len(event))
+    expected = Distribution.log_prob_terms_of_each(wide, value.double())
+    assert terms.shape == expected.shape == (math.prod(event), 8, 6)
+    torch.testing.assert_close(terms.double(), expected, rtol=1e-5, atol=1e-5)
+    plain = td.Normal(loc.double(), log_scale.double().exp()).log_prob(value.double().unsqueeze(1))
+    torch.testing.assert_close(expected, plain.flatten(2).permute(2, 0, 1), rtol=1e-10, atol=1e-10)
+    weights = torch.randn_like(terms)
+    for got, wanted in zip(
+        torch.autograd.grad((weights * terms).sum(), parameters, retain_graph=True),
+        torch.autograd.grad((weights * expected).sum(), parameters),
+        strict=True,
+    ):
+        torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-3 / scale)
 
 
 def test_mixture_draws_components_in_proportion():

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from core.models import HIERARCHY, bits, flat_model, losses, model_and
 from vaelab.distributions import DiagonalNormal, StandardNormal
-from vaelab.divergences.aggregate import log_weights
+from vaelab.divergences.aggregate import log_sum_exp, log_weights
 from vaelab.divergences.beta_tc import BetaTC, BetaTCConfig
 from vaelab.divergences.dip import DIP, DIPConfig
 from vaelab.divergences.mmd import MMD, MMDConfig
@@ -88,6 +88,12 @@ def test_total_correlation_of_a_correlated_aggregate_posterior() -> None:
     assert float(dimensions.mean()) == pytest.approx(2 * 0.5 * (marginal - 1 - math.log(marginal)), abs=0.05)
     determinant = marginal**2 - rho**2
     assert float(information.mean()) == pytest.approx(0.5 * math.log(determinant / noise**4), abs=0.05)
+
+
+def test_log_sum_exp_and_its_gradient() -> None:
+    terms = (300 * torch.randn(3, 4, 5, dtype=torch.float64)).requires_grad_()
+    torch.testing.assert_close(log_sum_exp(terms), torch.logsumexp(terms, -1))
+    assert torch.autograd.gradcheck(log_sum_exp, (terms,), eps=1e-4)
 
 
 def test_beta_tc_refuses_a_hierarchy() -> None:

@@ -95,6 +95,21 @@ class Distribution(TorchDistribution):
         """
         return self.log_prob(value.unsqueeze(-1 - len(self._event_shape)))
 
+    def log_prob_terms_of_each(self, value: Tensor) -> Tensor:
+        """The log-density of each component of each point under each distribution on the only batch axis.
+
+        Args:
+            value: `[B, *event]`.
+
+        Returns:
+            `[D, B, C]`, D the number of components. They come first, so that sums over C run along the memory.
+
+        Raises:
+            NotImplementedError: the components are not independent.
+        """
+        terms = self.log_prob_terms(value.unsqueeze(1))
+        return terms.flatten(2).movedim(2, 0).contiguous()
+
     def log_prob_where(self, value: Tensor, observed: Tensor) -> Tensor:
         """The log-density of the components that were observed, `[*batch]`; the others are integrated out.
 

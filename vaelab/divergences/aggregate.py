@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from vaelab.distributions import Distribution
 from vaelab.inference import Group
@@ -46,7 +47,7 @@ def log_weights(batch: int, size: int, estimator: str, like: Tensor) -> Tensor:
         size: N, number of training data.
         estimator: `weighted` gives each $1/(BN)$ (which ignores that the datum itself is in the batch); `stratified`
             gives the datum itself $1/N$, one other $(N-M)/(NM)$ and the rest $1/M$, with $M = B - 1$.
-        like: a tensor `[batch, B, ...]` whose dtype and device the weights take.
+        like: a tensor `[batch, B]` whose dtype and device the weights take.
     """
     own, batch = own_rows(batch), like.shape[1]
     if estimator == "weighted" or batch == 1:
@@ -58,3 +59,25 @@ def log_weights(batch: int, size: int, estimator: str, like: Tensor) -> Tensor:
     weights[rows, rows] = 1 / size
     weights[rows, (rows + 1) % batch] = (size - others) / (size * others)
     return weights.log()[own]
+
+
+def log_sum_exp(terms: Tensor) -> Tensor:
+    """`torch.logsumexp` over the last axis, of finite numbers: the exponentials are kept for the gradient, not taken again."""
+    result: Tensor = _LogSumExp.apply(terms)
+    return result
+
+
+class _LogSumExp(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, terms: Tensor) -> Tensor:
+        largest = terms.amax(-1, keepdim=True)
+        exponentials = (terms - largest).exp_()
+        total = exponentials.sum(-1, keepdim=True)
+        ctx.save_for_backward(exponentials, total)
+        return (total.log() + largest).squeeze(-1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        exponentials, total = ctx.saved_tensors
+        return exponentials * (gradient.unsqueeze(-1) / total)

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from vaelab.divergences.aggregate import Estimator, all_posteriors, log_weights
+from vaelab.divergences.aggregate import Estimator, all_posteriors, log_sum_exp, log_weights
 from vaelab.divergences.base import Divergence, DivergenceConfig
 from vaelab.errors import BuildError
 from vaelab.inference import Trace
@@ -78,11 +78,11 @@ class BetaTC(Divergence[BetaTCConfig]):
         q, z = group.q, group.z[0]
         assert q is not None
         batch = z.shape[0]
-        # [i, j, d]: the density of component d of datum i's draw under datum j's posterior
-        pairs = all_posteriors(group).log_prob_terms(z.unsqueeze(1)).flatten(2)
-        weights = log_weights(batch, context.dataset_size, self.config.estimator, pairs)
-        log_q = torch.logsumexp(weights + pairs.sum(2), 1)
-        log_product = torch.logsumexp(weights.unsqueeze(2) + pairs, 1).sum(1)
+        # [d, i, j]: the density of component d of datum i's draw under datum j's posterior
+        pairs = all_posteriors(group).log_prob_terms_of_each(z)
+        weights = log_weights(batch, context.dataset_size, self.config.estimator, pairs[0])
+        log_q = torch.logsumexp(weights + pairs.sum(0), 1)
+        log_product = log_sum_exp(weights + pairs).sum(0)
         return group.log_q[0] - log_q, log_q - log_product, log_product - group.log_p[0]
 
     def forward(self, trace: Trace, context: StepContext) -> Tensor:
