@@ -12,7 +12,7 @@ import pytest
 import vaelab
 from command_line import ROOT, call
 from faults.runs import experiment
-from vaelab.config import parse_experiment
+from vaelab.config import Experiment, parse_experiment
 from vaelab.errors import ConfigError, StoppedError
 from vaelab.registry import ComponentConfig
 from vaelab.reproduce import Difference, Figure, Order, Paper, read_paper, read_papers, run_of, values_of, verdicts
@@ -73,7 +73,25 @@ def test_an_order_names_the_best_first():
     assert judged(paper, a=value(1.0)) == [None]
 
 
+def test_an_order_may_be_of_several_values_of_one_experiment():
+    order = Order(what="order", experiments=("a", "a/mean", "b"), value="nll")
+    paper = Paper(title="t", source="s", figures={"a": figure(), "b": figure()}, orders=(order,))
+    values = {"a": {"nll": value(1.0), "mean": value(2.0)}, "b": {"nll": value(3.0)}}
+    [verdict] = verdicts(paper, values)
+    assert (verdict.reached, verdict.experiments) == (True, ("a", "b"))
+    values["a"]["mean"] = value(4.0)
+    [verdict] = verdicts(paper, values)
+    assert (verdict.reached, verdict.ours) == (False, "a before b before a/mean")
+
+
 # The files
+
+
+def measures(experiment: Experiment, value: str) -> bool:
+    return any(
+        value == f"nll_is{metric.samples}" if metric.kind == "importance_nll" else value.startswith(metric.kind)
+        for metric in experiment.evaluation.metrics
+    )
 
 
 @pytest.mark.parametrize("paper", SHIPPED, ids=lambda paper: paper.name)
@@ -83,10 +101,10 @@ def test_the_papers_experiments_measure_what_is_published(paper: Paper):
             config = paper.experiment(name, short=short)
             wanted = found.short.value if short and found.short else found.value
             assert config.name == name
-            assert any(
-                metric.kind == "importance_nll" and wanted == f"nll_is{metric.samples}"
-                for metric in config.evaluation.metrics
-            ), f"{name} does not measure {wanted}"
+            assert measures(config, wanted), f"{name} does not measure {wanted}"
+    for order in paper.orders:
+        for _, name, value in order.places():
+            assert measures(paper.experiment(name), value), f"{name} does not measure {value}"
 
 
 def test_mistakes_in_the_file_name_their_place(tmp_path: Path):

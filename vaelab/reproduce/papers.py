@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -78,7 +79,16 @@ class Order(Section):
 
     what: Text
     experiments: Annotated[tuple[Text, ...], Field(min_length=2)]
+    """Names, or `name/value` where another value of that experiment is meant."""
+
     value: Text
+    """Name of the value."""
+
+    def places(self) -> Iterator[tuple[str, str, str]]:
+        """Each entry with the experiment and the value that it names."""
+        for entry in self.experiments:
+            name, _, value = entry.partition("/")
+            yield entry, name, value or self.value
 
 
 class Paper(Section):
@@ -98,7 +108,7 @@ class Paper(Section):
     @model_validator(mode="after")
     def _known(self) -> Self:
         named = {name for difference in self.differences for name in (difference.of, difference.less)}
-        named |= {name for order in self.orders for name in order.experiments}
+        named |= {name for order in self.orders for _, name, _ in order.places()}
         if missing := sorted(named - self.figures.keys()):
             raise ValueError(
                 f"no figure of {', '.join(missing)}: a difference or an order names experiments with figures"

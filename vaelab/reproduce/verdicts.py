@@ -109,16 +109,15 @@ def _difference(paper: Paper, difference: Difference, values: Mapping[str, Mappi
 
 
 def _order(paper: Paper, order: Order, values: Mapping[str, Mapping[str, Any]]) -> Verdict:
-    found = {name: values.get(name, {}).get(order.value) for name in order.experiments}
-    numbers = {name: number for name, value in found.items() if (number := _number(value)[0]) is not None}
+    found = {entry: values.get(name, {}).get(value) for entry, name, value in order.places()}
+    numbers = {entry: number for entry, value in found.items() if (number := _number(value)[0]) is not None}
     ours = reached = None
     if len(numbers) == len(found):
         higher = any(value is not None and value.get("better") == "higher" for value in found.values())
-        ranked = sorted(numbers, key=lambda name: numbers[name], reverse=higher)
+        ranked = sorted(numbers, key=lambda entry: numbers[entry], reverse=higher)
         ours, reached = _words(ranked), ranked == list(order.experiments)
-    return Verdict(
-        paper.name, order.experiments, order.what, order.value, _words(order.experiments), None, ours, None, reached
-    )
+    names = tuple(dict.fromkeys(name for _, name, _ in order.places()))
+    return Verdict(paper.name, names, order.what, order.value, _words(order.experiments), None, ours, None, reached)
 
 
 def _words(names: Sequence[str]) -> str:
