@@ -239,7 +239,7 @@ def main() -> None:
     pages = {f"components/{name}.md": component_page(registry) for name, registry in FAMILIES.items()}
     pages |= {"components/index.md": overview(), "results.md": results_page(DOCS / "results"), "gallery.md": zoo_page()}
     pages["studies.md"] = studies_page(DOCS / "results" / "studies")
-    pages["papers.md"] = papers_page(read_papers(DOCS.parent / "experiments" / "papers"), DOCS / "results" / "papers")
+    pages["papers.md"] = papers_page(read_papers(DOCS.parent / "experiments" / "papers"), DOCS / "results")
     pages["leaderboard.md"] = leaderboard_page(DOCS / "results")
     # the experiments themselves, which the zoo links to
     pages |= {path.relative_to(DOCS.parent).as_posix(): path.read_text() for path in files().values()}

@@ -12,7 +12,7 @@ from typing import Any
 
 from vaelab.evaluation.tables import written
 from vaelab.metrics import Value
-from vaelab.reproduce import Paper, Verdict, verdicts
+from vaelab.reproduce import Figure, Paper, Verdict, over_seeds, verdicts
 
 _PAPERS = """# Figures of papers
 
@@ -43,25 +43,46 @@ _BUDGETS = ((15.0, "up to 15 minutes"), (120.0, "up to 2 hours"), (float("inf"),
 
 
 def papers_page(papers: list[Paper], results: Path) -> str:
-    """Published and ours, for each paper."""
-    return "\n\n".join([_PAPERS, *(_paper(paper, results / paper.name) for paper in papers)]) + "\n"
+    """Published and ours, for each paper.
+
+    Args:
+        papers: what is published.
+        results: stored runs: those of papers below `papers`, and of experiments with several seeds below `studies`.
+    """
+    return "\n\n".join([_PAPERS, *(_paper(paper, results) for paper in papers)]) + "\n"
 
 
-def _paper(paper: Paper, folder: Path) -> str:
-    runs = {name: load(folder / name) for name in paper.figures if (folder / name / "evaluation.json").exists()}
-    values = {name: run["evaluation"]["values"] for name, run in runs.items()}
+def _stored(results: Path, paper: str, name: str, seeds: int) -> list[Path]:
+    """The folders of an experiment's runs, one a seed; none where some are missing."""
+    if seeds == 1:
+        one = results / "papers" / paper / name
+        return [one] if (one / "evaluation.json").exists() else []
+    found = sorted(path.parent for path in results.glob(f"studies/*/{name}/seed-*/evaluation.json"))
+    return found if len(found) == seeds else []
+
+
+def _paper(paper: Paper, results: Path) -> str:
+    folders = {name: _stored(results, paper.name, name, figure.seeds) for name, figure in paper.figures.items()}
+    runs = {name: [load(folder) for folder in found] for name, found in folders.items() if found}
+    values = {name: over_seeds([run["evaluation"]["values"] for run in found]) for name, found in runs.items()}
     lines = [
         "| what | published | ours | difference | allowed | reached | minutes |",
         "| --- | ---: | ---: | ---: | ---: | --- | ---: |",
     ]
     lines += [_row(verdict, runs) for verdict in verdicts(paper, values)]
+    # what counts in an order only, or is here for the leaderboard
+    lines += [
+        _row(_unpublished(paper.name, name, figure, values[name][figure.value]), runs)
+        for name, figure in paper.figures.items()
+        if figure.published is None and name in runs
+    ]
     departures = [
         f"- `{name}`: {'; '.join(figure.departs)}." for name, figure in paper.figures.items() if figure.departs
     ]
     pictures = [
-        f"![Curves of {name}](results/papers/{paper.name}/{name}/figures/curves.png){{ .figure loading=lazy }}"
-        for name in runs
-        if (folder / name / "figures" / "curves.png").exists()
+        f"![Curves of {name}](results/{found[0].relative_to(results).as_posix()}/figures/curves.png){{ .figure loading=lazy }}"
+        for name, found in folders.items()
+        if found and (found[0] / "figures" / "curves.png").exists()
     ]
     parts = [f"## {paper.title}", f"<{paper.source}>", "\n".join(lines)]
     if departures:
@@ -69,19 +90,26 @@ def _paper(paper: Paper, folder: Path) -> str:
     return "\n\n".join([*parts, *pictures])
 
 
-def _row(verdict: Verdict, runs: dict[str, Any]) -> str:
+def _unpublished(paper: str, name: str, figure: Figure, ours: dict[str, Any]) -> Verdict:
+    return Verdict(
+        paper, (name,), figure.what, figure.value, "", None, float(ours["value"]), ours["stderr"], reached=None
+    )
+
+
+def _row(verdict: Verdict, runs: dict[str, list[dict[str, Any]]]) -> str:
     ours = ""
     if isinstance(verdict.ours, float):
         ours = written(Value(verdict.ours, verdict.error))
-    minutes = [_minutes(runs[name]["manifest"]) for name in verdict.experiments if name in runs]
-    number = isinstance(verdict.published, float)
+    elif verdict.ours is not None:
+        ours = "the same" if verdict.reached else f"`{verdict.ours}`"
+    minutes = [_minutes(run["manifest"]) for name in verdict.experiments for run in runs.get(name, [])]
     cells = (
         f"{verdict.what} `{verdict.value}`",
-        f"{verdict.published:.2f}" if number else "this order",
+        f"{verdict.published:.2f}" if isinstance(verdict.published, float) else verdict.published and "this order",
         ours,
         "" if verdict.difference is None else f"{verdict.difference:+.2f}",
         "" if verdict.within is None else f"{verdict.within:g}",
-        {True: "yes", False: "no", None: "not run"}[verdict.reached],
+        {True: "yes", False: "no", None: "" if ours else "not run"}[verdict.reached],
         f"{sum(minutes):.0f}" if minutes else "",
     )
     return "| " + " | ".join(cells) + " |"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -56,23 +56,26 @@ def register(app: typer.Typer, console: Callable[[], Console]) -> None:
         json_: JsonOption = False,
     ) -> None:
         """Train the experiments of papers, and say whether their published figures are reached."""
-        from vaelab.reproduce import read_papers, run_of, values_of, verdicts
+        from vaelab.reproduce import over_seeds, read_papers, run_of, values_of, verdicts
 
         progress = None if json_ else console()
         found: list[Verdict] = []
         for paper, wanted in _chosen(read_papers(papers), names or [], short=short):
-            values = {}
+            values: dict[str, Mapping[str, Any]] = {}
             for name, figure in paper.figures.items():
                 if short and figure.short is None:
                     continue
-                experiment = paper.experiment(name, short=short)
-                # experiments that were not asked for may have a part in a difference or an order
-                there = None if again and not judge and name in wanted else values_of(experiment, out)
-                if there is None and name in wanted and not judge:
-                    if progress:
-                        say(progress, f"{paper.name}: {name}")
-                    there = run_of(experiment, out, device=device, console=progress, again=again).evaluation["values"]
-                values[name] = there or {}
+                runs = []
+                for experiment in paper.trainings(name, short=short):
+                    # experiments that were not asked for may have a part in a difference or an order
+                    there = None if again and not judge and name in wanted else values_of(experiment, out)
+                    if there is None and name in wanted and not judge:
+                        if progress:
+                            say(progress, f"{paper.name}: {name}, seed {experiment.seed}")
+                        run = run_of(experiment, out, device=device, console=progress, again=again)
+                        there = run.evaluation["values"]
+                    runs.append(there)
+                values[name] = over_seeds([there for there in runs if there is not None]) if all(runs) else {}
             found += [v for v in verdicts(paper, values, short=short) if wanted.intersection(v.experiments)]
         if json_:
             print_json([asdict(verdict) for verdict in found])

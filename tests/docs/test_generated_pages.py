@@ -172,9 +172,7 @@ def test_papers_and_leaderboard_pages(tmp_path: Path):
     folder = tmp_path / "experiments" / "somebody-2000"
     paper = Paper(title="Somebody (2000)", source="https://example.org", figures={"one": figure}, folder=folder)
     results = tmp_path / "results"
-    assert "| a model `nll_is128` | 98.50 |  |  | 0.5 | not run |  |" in pages["papers_page"](
-        [paper], results / "papers"
-    )
+    assert "| a model `nll_is128` | 98.50 |  |  | 0.5 | not run |  |" in pages["papers_page"]([paper], results)
     runs = {"papers/somebody-2000/one": 98.765, "other": 97.0, "studies/s/two/seed-1": 99.0}
     for place, nll in runs.items():
         _run_directory(results / place, nll)
@@ -182,9 +180,18 @@ def test_papers_and_leaderboard_pages(tmp_path: Path):
         model = {part: {"kind": "x"} for part in ("encoder", "posterior", "prior", "decoder")}
         config |= {"name": place.split("/")[-1], "model": model, "objective": {"kind": "elbo"}}
         (results / place / "config.json").write_text(json.dumps(config))
-    page = pages["papers_page"]([paper], results / "papers")
+    page = pages["papers_page"]([paper], results)
     assert "| a model `nll_is128` | 98.50 | 98.77 ± 0.25 | +0.27 | 0.5 | yes | 2 |" in page
     assert "- `one`: shorter." in page
+    unpublished = paper.model_copy(update={"figures": {"one": figure.model_copy(update={"published": None})}})
+    assert "| a model `nll_is128` |  | 98.77 ± 0.25 |  |  |  | 2 |" in pages["papers_page"]([unpublished], results)
+    _run_directory(results / "studies/s/two/seed-2", 98.0)
+    seeds = paper.model_copy(update={"figures": {"two": figure.model_copy(update={"seeds": 2})}})
+    assert "| a model `nll_is128` | 98.50 | 98.50 ± 0.50 | +0.00 | 0.5 | yes | 3 |" in pages["papers_page"](
+        [seeds], results
+    )
+    three = paper.model_copy(update={"figures": {"two": figure.model_copy(update={"seeds": 3})}})
+    assert "| not run |" in pages["papers_page"]([three], results)
     board = pages["leaderboard_page"](results)
     assert "## mnist, dynamic binarisation" in board
     assert [board.index(f"| {nll:.2f} ±") for nll in sorted(runs.values())] == sorted(

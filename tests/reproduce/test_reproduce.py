@@ -15,7 +15,18 @@ from faults.runs import experiment
 from vaelab.config import Experiment, parse_experiment
 from vaelab.errors import ConfigError, StoppedError
 from vaelab.registry import ComponentConfig
-from vaelab.reproduce import Difference, Figure, Order, Paper, read_paper, read_papers, run_of, values_of, verdicts
+from vaelab.reproduce import (
+    Difference,
+    Figure,
+    Order,
+    Paper,
+    over_seeds,
+    read_paper,
+    read_papers,
+    run_of,
+    values_of,
+    verdicts,
+)
 from vaelab.trackers import RunInfo, Tracker
 
 SHIPPED = read_papers(ROOT / "experiments" / "papers")
@@ -82,6 +93,18 @@ def test_an_order_may_be_of_several_values_of_one_experiment():
     values["a"]["mean"] = value(4.0)
     [verdict] = verdicts(paper, values)
     assert (verdict.reached, verdict.ours) == (False, "a before b before a/mean")
+
+
+def test_of_several_seeds_the_mean_counts():
+    found = [
+        {"nll": value(n, stderr=9.0), "some": value(n) if n < 3 else {**value(0.0), "value": None}}
+        for n in (1.0, 2.0, 6.0)
+    ]
+    averaged = over_seeds(found)
+    assert averaged["nll"] == {"value": 3.0, "stderr": pytest.approx(7**0.5 / 3**0.5), "better": "lower"}
+    assert "some" not in averaged, "a number that one of them lacks has no mean"
+    assert over_seeds(found[:1]) == found[0]
+    assert over_seeds([]) == {}
 
 
 # The files

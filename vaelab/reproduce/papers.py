@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import Field, PositiveFloat, ValidationError, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from vaelab.config import Experiment, load_experiment
 from vaelab.errors import ConfigError
@@ -54,6 +54,9 @@ class Figure(Section):
 
     within: Annotated[float, Field(ge=0)] = 0.0
     """How much worse than that is still reached; better always is."""
+
+    seeds: PositiveInt = 1
+    """How many trainings: with the experiment's own seed, or with the seeds from 0 on where there are several. Their mean counts."""
 
     departs: tuple[Text, ...] = ()
     """What the experiment does otherwise than the paper."""
@@ -120,12 +123,18 @@ class Paper(Section):
         """Name of the folder, author and year."""
         return self.folder.name
 
-    def experiment(self, name: str, *, short: bool = False) -> Experiment:
+    def trainings(self, name: str, *, short: bool = False) -> list[Experiment]:
+        """The experiment of a figure with each of its seeds; a shorter version has one."""
+        seeds = 1 if short else self.figures[name].seeds
+        return [self.experiment(name, short=short, seed=seed if seeds > 1 else None) for seed in range(seeds)]
+
+    def experiment(self, name: str, *, short: bool = False, seed: int | None = None) -> Experiment:
         """The experiment of a figure.
 
         Args:
             name: of the figure.
             short: with the settings of its shorter version.
+            seed: in place of the experiment's own.
 
         Raises:
             ConfigError: it is not valid, or has no shorter version.
@@ -133,7 +142,9 @@ class Paper(Section):
         shorter = self.figures[name].short
         if short and shorter is None:
             raise ConfigError(f"{self.folder / PUBLISHED}: $.figures.{name} has no short version")
-        settings = shorter.set if short and shorter is not None else {}
+        settings = dict(shorter.set) if short and shorter is not None else {}
+        if seed is not None:
+            settings["seed"] = seed
         overrides = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
         return load_experiment(self.folder / f"{name}.json", overrides)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean, stdev
 from typing import Any
 
 from vaelab.reproduce.papers import Difference, Order, Paper
@@ -20,7 +21,7 @@ class Verdict:
         value: name of vaelab's value.
         published: the number, or the order in words.
         ours: likewise, None where there is none yet.
-        error: standard error over the data, where known.
+        error: standard error over the data, or over the seeds where there are several; where known.
         reached: None where there is nothing to judge yet.
     """
 
@@ -40,6 +41,22 @@ class Verdict:
         if isinstance(self.ours, float) and isinstance(self.published, float):
             return self.ours - self.published
         return None
+
+
+def over_seeds(found: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The values of trainings that differ in their seed: the mean of each number, and the standard error of the mean.
+
+    One training's values are left as they are, with the error over its data.
+    """
+    if len(found) < 2:
+        return found[0] if found else {}
+    averaged = {}
+    for name, value in found[0].items():
+        numbers = [number for values in found if (number := values.get(name, {}).get("value")) is not None]
+        if len(numbers) == len(found):
+            error = stdev(numbers) / len(numbers) ** 0.5
+            averaged[name] = {"value": fmean(numbers), "stderr": error, "better": value.get("better")}
+    return averaged
 
 
 def verdicts(paper: Paper, values: Mapping[str, Mapping[str, Any]], *, short: bool = False) -> list[Verdict]:
