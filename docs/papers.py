@@ -62,7 +62,10 @@ def _stored(results: Path, paper: str, name: str, seeds: int) -> list[Path]:
 
 
 def _paper(paper: Paper, results: Path) -> str:
-    folders = {name: _stored(results, paper.name, name, figure.seeds) for name, figure in paper.figures.items()}
+    folders = {
+        name: _stored(results, paper.name, figure.experiment or name, figure.seeds)
+        for name, figure in paper.figures.items()
+    }
     runs = {name: [load(folder) for folder in found] for name, found in folders.items() if found}
     values = {name: over_seeds([run["evaluation"]["values"] for run in found]) for name, found in runs.items()}
     lines = [

@@ -91,7 +91,9 @@ def register(app: typer.Typer, console: Callable[[], Console]) -> None:
 
 def _chosen(papers: list[Paper], names: list[str], *, short: bool) -> list[tuple[Paper, set[str]]]:
     """Each paper with those of its experiments that were asked for."""
-    known = {paper.name for paper in papers} | {name for paper in papers for name in paper.figures}
+    known = {paper.name for paper in papers}
+    for paper in papers:
+        known |= {name for key, figure in paper.figures.items() for name in (key, figure.experiment) if name}
     if unknown := [name for name in names if name not in known]:
         import difflib
 
@@ -100,7 +102,11 @@ def _chosen(papers: list[Paper], names: list[str], *, short: bool) -> list[tuple
         raise ConfigError(f"'{unknown[0]}' is no paper and no experiment of one.{hint}")
     chosen = []
     for paper in papers:
-        wanted = {name for name in paper.figures if not names or paper.name in names or name in names}
+        wanted = {
+            name
+            for name, figure in paper.figures.items()
+            if not names or {paper.name, name, figure.experiment}.intersection(names)
+        }
         if short:
             wanted = {name for name in wanted if paper.figures[name].short is not None}
         if wanted:

@@ -123,7 +123,7 @@ def test_the_papers_experiments_measure_what_is_published(paper: Paper):
         for short in (False, True) if found.short else (False,):
             config = paper.experiment(name, short=short)
             wanted = found.short.value if short and found.short else found.value
-            assert config.name == name
+            assert config.name == (found.experiment or name)
             assert measures(config, wanted), f"{name} does not measure {wanted}"
     for order in paper.orders:
         for _, name, value in order.places():

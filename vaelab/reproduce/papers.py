@@ -40,6 +40,9 @@ class Short(Section):
 class Figure(Section):
     """A number in a paper, for the experiment of the same name."""
 
+    experiment: Text | None = None
+    """Name of the experiment, where the figure has another: one experiment may have several figures."""
+
     what: Text
     """What was trained, in the paper's words."""
 
@@ -146,7 +149,7 @@ class Paper(Section):
         if seed is not None:
             settings["seed"] = seed
         overrides = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
-        return load_experiment(self.folder / f"{name}.json", overrides)
+        return load_experiment(self.folder / f"{self.figures[name].experiment or name}.json", overrides)
 
 
 def read_paper(path: Path) -> Paper:
@@ -163,10 +166,11 @@ def read_paper(path: Path) -> Paper:
         paper = Paper.model_validate({**content, "folder": path.parent})
     except ValidationError as error:
         raise ConfigError(describe(error, str(path), content, Paper)) from error
-    for name in paper.figures:
-        if not (path.parent / f"{name}.json").is_file():
+    for name, figure in paper.figures.items():
+        experiment = f"{figure.experiment or name}.json"
+        if not (path.parent / experiment).is_file():
             raise ConfigError(
-                f"{path}: $.figures.{name}: no experiment {name}.json beside the file. Add it, or remove the figure."
+                f"{path}: $.figures.{name}: no experiment {experiment} beside the file. Add it, or remove the figure."
             )
     return paper
 
