@@ -25,8 +25,10 @@ python -m vaelab reproduce --judge
 
 The first trains one experiment, or goes on with it where it was stopped; without a name, all. The second trains nothing. Both say
 what is reached: a figure where ours is better, or worse by no more than what is allowed; a difference where ours is no further off on
-either side. Anything else ends with exit code 7. `--short` trains a minute's version of each experiment that has one, and
-compares with what earlier runs gave: a mistake in the mathematics shows there, long before anybody trains for hours.
+either side. Anything else ends with exit code 7. Of an order, the difference is the least one between
+neighbours with its standard error: below two of these, chance may have decided. `--short` trains a minute's version of each
+experiment that has one, and compares with what earlier runs gave: a mistake in the mathematics shows there, long before anybody
+trains for hours. It is meant for every night.
 
 Below is every figure with the run that is stored for it. A row without a run has not been trained yet. Configs, seeds,
 curves and values are below `docs/results/papers/`. Times are of one processor core, of machines that did other work too."""
@@ -104,18 +106,26 @@ def _row(verdict: Verdict, runs: dict[str, list[dict[str, Any]]]) -> str:
     if isinstance(verdict.ours, float):
         ours = written(Value(verdict.ours, verdict.error))
     elif verdict.ours is not None:
-        ours = "the same" if verdict.reached else f"`{verdict.ours}`"
+        ours = "the same" if verdict.reached else "another"
     minutes = [_minutes(run["manifest"]) for name in verdict.experiments for run in runs.get(name, [])]
     cells = (
         f"{verdict.what} `{verdict.value}`",
         f"{verdict.published:.2f}" if isinstance(verdict.published, float) else verdict.published and "this order",
         ours,
-        "" if verdict.difference is None else f"{verdict.difference:+.2f}",
+        _difference(verdict),
         "" if verdict.within is None else f"{verdict.within:g}",
         {True: "yes", False: "no", None: "" if ours else "not run"}[verdict.reached],
         f"{sum(minutes):.0f}" if minutes else "",
     )
     return "| " + " | ".join(cells) + " |"
+
+
+def _difference(verdict: Verdict) -> str:
+    if verdict.difference is None:
+        return ""
+    if verdict.gap is None:
+        return f"{verdict.difference:+.2f}"
+    return f"{'+' if verdict.gap >= 0 else ''}{written(Value(verdict.gap, verdict.error))}"
 
 
 @dataclass(frozen=True)

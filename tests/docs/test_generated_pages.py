@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -185,13 +186,15 @@ def test_papers_and_leaderboard_pages(tmp_path: Path):
     assert "- `one`: shorter." in page
     unpublished = paper.model_copy(update={"figures": {"one": figure.model_copy(update={"published": None})}})
     assert "| a model `nll_is128` |  | 98.77 ± 0.25 |  |  |  | 2 |" in pages["papers_page"]([unpublished], results)
-    _run_directory(results / "studies/s/two/seed-2", 98.0)
+    second = results / "studies/s/two/seed-2"
+    _run_directory(second, 98.0)
     seeds = paper.model_copy(update={"figures": {"two": figure.model_copy(update={"seeds": 2})}})
     assert "| a model `nll_is128` | 98.50 | 98.50 ± 0.50 | +0.00 | 0.5 | yes | 3 |" in pages["papers_page"](
         [seeds], results
     )
     three = paper.model_copy(update={"figures": {"two": figure.model_copy(update={"seeds": 3})}})
     assert "| not run |" in pages["papers_page"]([three], results)
+    shutil.rmtree(second)
     board = pages["leaderboard_page"](results)
     assert "## mnist, dynamic binarisation" in board
     assert [board.index(f"| {nll:.2f} ±") for nll in sorted(runs.values())] == sorted(

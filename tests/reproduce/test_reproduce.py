@@ -82,6 +82,17 @@ def test_an_order_names_the_best_first():
     assert judged(paper, a=value(2.0), b=value(1.0)) == [False]
     assert judged(paper, a=value(2.0, "higher"), b=value(1.0, "higher")) == [True]
     assert judged(paper, a=value(1.0)) == [None]
+    [verdict] = verdicts(paper, {"a": {"nll": value(1.0, stderr=0.3)}, "b": {"nll": value(3.0, stderr=0.4)}})
+    assert (verdict.difference, verdict.error) == (2.0, pytest.approx(0.5))
+    three = paper.model_copy(update={"orders": (Order(what="order", experiments=("a", "b", "a/c"), value="nll"),)})
+    [verdict] = verdicts(
+        three, {"a": {"nll": value(0.9, "higher"), "c": value(0.4)}, "b": {"nll": value(0.6, "higher")}}
+    )
+    assert (verdict.difference, verdict.error) == (pytest.approx(0.2), None)
+    [verdict] = verdicts(
+        three, {"a": {"nll": value(0.9, "higher"), "c": value(0.8)}, "b": {"nll": value(0.6, "higher")}}
+    )
+    assert verdict.difference == pytest.approx(-0.2)
 
 
 def test_an_order_may_be_of_several_values_of_one_experiment():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from math import hypot
 from statistics import fmean, stdev
 from typing import Any
 
@@ -21,8 +23,10 @@ class Verdict:
         value: name of vaelab's value.
         published: the number, or the order in words.
         ours: likewise, None where there is none yet.
-        error: standard error over the data, or over the seeds where there are several; where known.
+        error: standard error over the data, or over the seeds where there are several; where known. Of an order, that of
+            `gap`, as if its two values were independent.
         reached: None where there is nothing to judge yet.
+        gap: of an order, the least difference between neighbours, negative where it is not ours.
     """
 
     paper: str
@@ -34,10 +38,13 @@ class Verdict:
     ours: float | str | None
     error: float | None
     reached: bool | None
+    gap: float | None = None
 
     @property
     def difference(self) -> float | None:
-        """Ours less the published one."""
+        """Ours less the published one; of an order, its gap."""
+        if self.gap is not None:
+            return self.gap
         if isinstance(self.ours, float) and isinstance(self.published, float):
             return self.ours - self.published
         return None
@@ -106,12 +113,13 @@ def _short(paper: Paper, values: Mapping[str, Mapping[str, Any]]) -> Iterator[Ve
 
 def _difference(paper: Paper, difference: Difference, values: Mapping[str, Mapping[str, Any]]) -> Verdict:
     pair = (difference.of, difference.less)
-    [(one, first), (two, second)] = [_number(values.get(name, {}).get(difference.value)) for name in pair]
+    found = [values.get(name, {}).get(difference.value) for name in pair]
+    one, two = (_number(value)[0] for value in found)
     ours = error = reached = None
     if one is not None and two is not None:
         ours = one - two
         reached = abs(ours - difference.published) <= difference.within
-        error = None if first is None or second is None else (first**2 + second**2) ** 0.5
+        error = _error_of_difference(*found)
     return Verdict(
         paper.name,
         pair,
@@ -128,13 +136,24 @@ def _difference(paper: Paper, difference: Difference, values: Mapping[str, Mappi
 def _order(paper: Paper, order: Order, values: Mapping[str, Mapping[str, Any]]) -> Verdict:
     found = {entry: values.get(name, {}).get(value) for entry, name, value in order.places()}
     numbers = {entry: number for entry, value in found.items() if (number := _number(value)[0]) is not None}
-    ours = reached = None
+    ours = reached = gap = error = None
     if len(numbers) == len(found):
         higher = any(value is not None and value.get("better") == "higher" for value in found.values())
         ranked = sorted(numbers, key=lambda entry: numbers[entry], reverse=higher)
         ours, reached = _words(ranked), ranked == list(order.experiments)
+        sign = 1 if higher else -1
+        gap, error = min(
+            (sign * (numbers[better] - numbers[worse]), _error_of_difference(found[better], found[worse]))
+            for better, worse in pairwise(order.experiments)
+        )
     names = tuple(dict.fromkeys(name for _, name, _ in order.places()))
-    return Verdict(paper.name, names, order.what, order.value, _words(order.experiments), None, ours, None, reached)
+    published = _words(order.experiments)
+    return Verdict(paper.name, names, order.what, order.value, published, None, ours, error, reached, gap)
+
+
+def _error_of_difference(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> float | None:
+    first, second = _number(one)[1], _number(other)[1]
+    return None if first is None or second is None else hypot(first, second)
 
 
 def _words(names: Sequence[str]) -> str:
