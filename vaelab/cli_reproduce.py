@@ -18,6 +18,7 @@ from vaelab.errors import ConfigError, DifferenceError
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from vaelab.config import Experiment
     from vaelab.reproduce import Paper, Verdict
 
 _PAPERS = Path("experiments/papers")
@@ -60,22 +61,27 @@ def register(app: typer.Typer, console: Callable[[], Console]) -> None:
 
         progress = None if json_ else console()
         found: list[Verdict] = []
+        trained: set[str] = set()  # several figures may be of one experiment, which `--again` trains anew once
+
+        def of(experiment: Experiment, wanted: bool) -> Mapping[str, Any] | None:
+            key = experiment.to_json()
+            there = None if again and wanted and key not in trained else values_of(experiment, out)
+            if there is None and wanted:
+                if progress:
+                    say(progress, f"{experiment.name}, seed {experiment.seed}")
+                there = run_of(experiment, out, device=device, console=progress, again=again).evaluation["values"]
+                trained.add(key)
+            return there
+
         for paper, wanted in _chosen(read_papers(papers), names or [], short=short):
             values: dict[str, Mapping[str, Any]] = {}
             for name, figure in paper.figures.items():
                 if short and figure.short is None:
                     continue
-                runs = []
-                for experiment in paper.trainings(name, short=short):
-                    # experiments that were not asked for may have a part in a difference or an order
-                    there = None if again and not judge and name in wanted else values_of(experiment, out)
-                    if there is None and name in wanted and not judge:
-                        if progress:
-                            say(progress, f"{paper.name}: {name}, seed {experiment.seed}")
-                        run = run_of(experiment, out, device=device, console=progress, again=again)
-                        there = run.evaluation["values"]
-                    runs.append(there)
-                values[name] = over_seeds([there for there in runs if there is not None]) if all(runs) else {}
+                # experiments that were not asked for may have a part in a difference or an order
+                runs = [of(e, name in wanted and not judge) for e in paper.trainings(name, short=short)]
+                there = [run for run in runs if run is not None]
+                values[name] = over_seeds(there) if len(there) == len(runs) else {}
             found += [v for v in verdicts(paper, values, short=short) if wanted.intersection(v.experiments)]
         if json_:
             print_json([asdict(verdict) for verdict in found])
