@@ -147,4 +147,6 @@ def _table(found: list[Verdict], *, short: bool) -> Table:
 
 def _shown(value: float | str | None, sign: str = "") -> str:
     """A number; the words of an order say nothing that `what` does not."""
-    return f"{value:{sign}.2f}" if isinstance(value, float) else ""
+    if not isinstance(value, float):
+        return ""
+    return f"{value:{sign}.2f}" if abs(value) >= 10 else f"{value:{sign}.3g}"
