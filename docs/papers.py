@@ -170,8 +170,9 @@ def _entries(results: Path) -> Iterator[_Entry]:
             for name, value in evaluation["values"].items()
             if (match := re.fullmatch(r"nll_is(\d+)", name)) and value["value"] is not None
         }
-        # grey levels scored by a Bernoulli are no likelihood, and data beside the real ones no benchmark
-        if not found or data.get("binarisation") in (None, "none"):
+        # grey levels scored by a Bernoulli are no likelihood, data beside the real ones no benchmark, and the likelihood of
+        # what was observed compares with that of nothing else
+        if not found or data.get("binarisation") in (None, "none") or run["config"]["data"]["kind"] == "incomplete":
             continue
         samples = max(found)
         value = found[samples]
