@@ -14,6 +14,14 @@ from vaelab.evaluation.tables import written
 from vaelab.metrics import Value
 from vaelab.reproduce import Figure, Paper, Verdict, over_seeds, verdicts
 
+#: Wide tables need the room of the table of contents.
+_WIDE = """---
+hide:
+  - toc
+---
+
+"""
+
 _PAPERS = """# Figures of papers
 
 What papers state, and what one command gives here:
@@ -51,7 +59,7 @@ def papers_page(papers: list[Paper], results: Path) -> str:
         papers: what is published.
         results: stored runs: those of papers below `papers`, and of experiments with several seeds below `studies`.
     """
-    return "\n\n".join([_PAPERS, *(_paper(paper, results) for paper in papers)]) + "\n"
+    return _WIDE + "\n\n".join([_PAPERS, *(_paper(paper, results) for paper in papers)]) + "\n"
 
 
 def _stored(results: Path, paper: str, name: str, seeds: int) -> list[Path]:
@@ -158,7 +166,7 @@ def leaderboard_page(results: Path) -> str:
                     f"### Trained and evaluated in {words}" if most < float("inf") else "### Longer",
                     _board(chosen, results),
                 ]
-    return "\n\n".join(parts) + "\n"
+    return _WIDE + "\n\n".join(parts) + "\n"
 
 
 def _entries(results: Path) -> Iterator[_Entry]:

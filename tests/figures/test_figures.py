@@ -44,6 +44,12 @@ CHAIN = {
     "prior": {"kind": "markov_chain", "steps": 8, "dim": 3, "hidden": 8},
     "decoder": {"kind": "per_step", "hidden": [8]},
 }
+TRUNK = {"kind": "mlp", "hidden": [8]}
+PIXELS = {
+    **FLAT,
+    "decoder": {"kind": "pixelcnn", "trunk": TRUNK, "features": 2, "width": 6, "kernel": 3},
+    "likelihood": "bernoulli",
+}
 HISTORY = [
     {"split": "train", "step": s, "epoch": s / 10, "loss": 200 - s, "kl": 20.0, "lr": 0.1, "tc/lr": 1.0}
     for s in range(40)
@@ -57,6 +63,7 @@ CASES = {
     "hierarchy": (HIERARCHY, (1, 8, 8), "unit"),
     "codes": (CODES, (1, 8, 8), "unit"),
     "chain": (CHAIN, (1, 8, 8), "unit"),
+    "pixels": (PIXELS, (1, 6, 6), "binary"),
     "odd colours": (FLAT, (3, 17, 23), "real"),
     "two channels": (FLAT, (2, 5, 4), "unit"),
     "vectors": (FLAT, (9,), "real"),
@@ -121,6 +128,16 @@ def test_reconstructions_stand_below_their_data(tiny_splits):
 def test_samples_at_two_temperatures_are_two_pictures(tiny_splits):
     model, context = made("flat", tiny_splits)
     assert drawn(Samples(SamplesConfig(number=3, temperature=0.5)), model, context).keys() == {"samples_t0.5"}
+
+
+def test_samples_of_pixels_that_depend_on_one_another_are_draws(tiny_splits):
+    model, context = made("pixels", tiny_splits)
+    (picture,) = drawn(Samples(SamplesConfig(number=3)), model, context).values()
+    assert "x ~ p(x | z)" in picture.get_suptitle()
+    tile = torch.from_numpy(picture.axes[0].images[0].get_array().data)[:6, :6]
+    assert set(tile.unique().tolist()) <= {0.0, 1.0}, "bits, and no probabilities"
+    (picture,) = drawn(Samples(SamplesConfig(number=3)), made("flat", tiny_splits)[0], context).values()
+    assert "E[x | z]" in picture.get_suptitle()
 
 
 def test_traversals_change_the_unit_alone_and_in_order(tiny_splits, monkeypatch):

@@ -28,6 +28,7 @@ class AutoregressivePixels(Distribution):
     """
 
     has_rsample = False
+    mean_is_expectation = False
 
     def __init__(
         self,

@@ -42,11 +42,14 @@ class Distribution(TorchDistribution):
             at all (the point mass of an autoencoder).
         has_log_prob: False where the log-density of a draw is known from the drawing alone, and `log_prob` of any other
             point is intractable (a Hamiltonian flow).
+        mean_is_expectation: False where the expectation has no closed form, and `mean` is another point that stands for the
+            distribution.
     """
 
     has_rsample = True
     has_density: bool = True
     has_log_prob: bool = True
+    mean_is_expectation: bool = True
 
     def __init__(self, batch_shape: torch.Size | tuple[int, ...], event_shape: torch.Size | tuple[int, ...]) -> None:
         super().__init__(torch.Size(batch_shape), torch.Size(event_shape), validate_args=False)
