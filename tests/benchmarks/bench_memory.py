@@ -32,8 +32,6 @@ data = load_data(experiment, CPU)
 def used(what):
     return int([l for l in open("/proc/self/status") if l.startswith(what)][0].split()[1]) * 1024
 from vaelab.build import build
-# of torch, whose optimisers import it when the first of them is made
-import torch._dynamo
 import tensorboard, torch.utils.tensorboard, vaelab.health, vaelab.session
 before = used("VmRSS")
 with training(experiment, folder, data) as trainer:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sklearn.datasets  # noqa: F401
-import torch._dynamo  # noqa: F401
 
 import sweep.workers  # noqa: F401
 import vaelab.cli

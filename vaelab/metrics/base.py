@@ -60,6 +60,12 @@ class EvaluationContext:
                 torch.manual_seed(stream_seed(self.seed, place))
             yield next(batches)
 
+    def some(self, split: Split, number: int | None) -> Iterator[Batch]:
+        """At most so many data of a split, in a random order that follows from `seed` alone."""
+        # of a generator of its own, so that what other metrics have drawn already does not matter
+        order = torch.randperm(len(split), generator=torch.Generator().manual_seed(self.seed))
+        return split.batches(order[:number], self.batch_size)
+
     def limited(self, limit: int | None) -> EvaluationContext:
         """The same context, restricted to the first `limit` data as well."""
         limits = [number for number in (self.limit, limit) if number is not None]

@@ -111,9 +111,7 @@ class ImputationError(Metric[ImputationConfig]):
             )
         from sklearn.impute import KNNImputer
 
-        train = context.data.train
-        chosen = torch.randperm(len(train), generator=torch.Generator().manual_seed(context.seed))[: self.config.donors]
-        donors = [_with_holes(batch) for batch in train.batches(chosen, context.batch_size)]
+        donors = [_with_holes(batch) for batch in context.some(context.data.train, self.config.donors)]
         return KNNImputer(n_neighbors=self.config.neighbours, keep_empty_features=True).fit(np.concatenate(donors))
 
     @staticmethod

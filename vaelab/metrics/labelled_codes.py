@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from pydantic import NonNegativeInt, PositiveInt
 
 from vaelab.errors import DataError
@@ -99,9 +98,8 @@ def train_and_test(
             "EvaluationContext, or remove the metric."
         )
     train = context.data.train.to(model.device)
-    # of a generator of its own, and each pass seeded, so that what other metrics have encoded already does not matter
-    chosen = torch.randperm(len(train), generator=torch.Generator().manual_seed(context.seed))[: config.train]
 
+    # each pass seeded, so that what other metrics have encoded already does not matter
     def encoded(name: str, batches: Iterable[Batch]) -> LabelledCodes | None:
         key = f"labelled codes {name} {config.groups} {context.limit}"
         if key not in context.memory:
@@ -110,7 +108,7 @@ def train_and_test(
         found: LabelledCodes | None = context.memory[key]
         return found
 
-    known = encoded(f"train {config.train}", train.batches(chosen, context.batch_size))
+    known = encoded(f"train {config.train}", context.some(train, config.train))
     asked = encoded("split", context.batches(split))
     if known is None or asked is None:
         return None

@@ -145,9 +145,7 @@ class OOD(Metric[OODConfig]):
                 "metric 'ood': the score 'typicality' asks for training data, and the evaluation was given none. Pass `data` "
                 "to EvaluationContext, or leave the score out."
             )
-        train = context.data.train.to(model.device)
-        rows = torch.randperm(len(train), generator=torch.Generator().manual_seed(context.seed))
-        return train.batches(rows[: context.limit], context.batch_size)
+        return context.some(context.data.train.to(model.device), context.limit)
 
     def _nll(self, model: VAE, batches: Iterator[Batch] | list[Batch]) -> Tensor:
         samples, found = self.config.samples, []
