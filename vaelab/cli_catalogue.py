@@ -59,7 +59,7 @@ def register(app: typer.Typer, console: Callable[[], Console], errors: Callable[
 
         load_plugins(plugin or ())
         families = [find(family)] if family else list(FAMILIES.values())
-        entries = [(registry.family, entry) for registry in families for entry in registry]
+        entries = [(registry.family, entry) for registry in families for entry in registry.listed()]
         if json_:
             print_json(
                 [{"family": name, "kind": e.kind, "summary": e.summary, "module": e.module} for name, e in entries]
@@ -179,9 +179,9 @@ def _component(family: str | None, kind: str | None) -> tuple[Registry, str]:
     if kind is not None:
         return find(family), kind
     if family in FAMILIES:
-        kinds = ", ".join(entry.kind for entry in FAMILIES[family])
-        raise ConfigError(f"say which {family}, such as `show {family} {next(iter(FAMILIES[family])).kind}`: {kinds}.")
-    holders = [registry for registry in FAMILIES.values() if family in registry]
+        kinds = ", ".join(listed.kind for listed in FAMILIES[family].listed())
+        raise ConfigError(f"say which {family}, such as `show {family} {FAMILIES[family].listed()[0].kind}`: {kinds}.")
+    holders = [registry for registry in FAMILIES.values() if family in {e.kind for e in registry.listed()}]
     if not holders:
         find(family)  # says which families there are
     if len(holders) > 1:

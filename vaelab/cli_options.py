@@ -35,7 +35,7 @@ def complete_kinds(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]
     from vaelab.registry import FAMILIES
 
     family = FAMILIES.get(str(ctx.params.get("family")))
-    return [(e.kind, e.summary) for e in family or () if e.kind.startswith(incomplete)]
+    return [(e.kind, e.summary) for e in (family.listed() if family else ()) if e.kind.startswith(incomplete)]
 
 
 def complete_kinds_of(name: str) -> Any:
@@ -44,7 +44,7 @@ def complete_kinds_of(name: str) -> Any:
     def complete(incomplete: str) -> list[tuple[str, str]]:
         from vaelab.registry import FAMILIES
 
-        return [(e.kind, e.summary) for e in FAMILIES[name] if e.kind.startswith(incomplete)]
+        return [(e.kind, e.summary) for e in FAMILIES[name].listed() if e.kind.startswith(incomplete)]
 
     return complete
 

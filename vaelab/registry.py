@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
-import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, Self, TypeVar, get_args, get_origin
 
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -19,6 +19,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from vaelab.errors import RegistrationError
+from vaelab.index import Listed, read_package, summary_of
 from vaelab.section import Section
 
 T = TypeVar("T")
@@ -60,8 +61,7 @@ class Entry:
     @property
     def summary(self) -> str:
         """First paragraph of the component's docstring, on one line."""
-        paragraph = (self.component.__doc__ or "").strip().split("\n\n")[0]
-        return " ".join(paragraph.split())
+        return summary_of(self.component.__doc__)
 
 
 class Registry:
@@ -69,8 +69,8 @@ class Registry:
 
     Args:
         family: singular name used in messages, such as `"prior"`.
-        package: package whose modules hold the built-in components. A look-up of a kind imports the module of that name, and
-            all of them only where it holds no such kind, so that an experiment pays for the components that it names.
+        package: package whose modules hold the built-in components. A look-up of a kind imports the module that registers it
+            and no other, so that an experiment pays for the components that it names.
         shorthand: turns a bare JSON value (a number, say) into an object with a `kind`, or returns None.
     """
 
@@ -84,7 +84,6 @@ class Registry:
         self.package = package
         self._shorthand = shorthand
         self._entries: dict[str, Entry] = {}
-        self._discovered = False
         FAMILIES[family] = self
 
     def register(self, config: type[ComponentConfig]) -> Callable[[T], T]:
@@ -95,7 +94,7 @@ class Registry:
         """
         kind = _literal_kind(self.family, config)
         if not config.__module__.startswith(self.package + "."):
-            self._discover()  # or a built-in component of the same kind would only be met later, or never
+            self._find(kind)  # or a built-in component of the same kind would only be met later, or never
 
         def decorate(component: T) -> T:
             taken = self._entries.get(kind)
@@ -124,42 +123,39 @@ class Registry:
         return self._find(kind) is not None
 
     def __iter__(self) -> Iterator[Entry]:
-        self._discover()
-        return iter(sorted(self._entries.values(), key=lambda entry: entry.kind))
+        return (self[listed.kind] for listed in self.listed())
 
     def __len__(self) -> int:
-        self._discover()
-        return len(self._entries)
+        return len(self.listed())
+
+    def listed(self) -> list[Listed]:
+        """What is registered, in the order of the alphabet, without importing it."""
+        known = {entry.kind: Listed(entry.kind, entry.summary, entry.module) for entry in self._entries.values()}
+        return sorted((self._built_in | known).values(), key=lambda listed: listed.kind)
 
     def build(self, config: ComponentConfig, *args: Any, **kwargs: Any) -> Any:
         """Construct the component that belongs to `config`, passing it the config and then `args`."""
         return self[config.kind].component(config, *args, **kwargs)
 
+    @cached_property
+    def _built_in(self) -> dict[str, Listed]:
+        return read_package(self.package)
+
     def _find(self, kind: str) -> Entry | None:
-        if not self._discovered and kind not in self._entries and kind.isidentifier():
+        if kind not in self._entries and kind.isidentifier():
+            # most modules are named like their kind, and to look for one is faster than to read the sources of them all
             name = f"{self.package}.{kind}"
             if importlib.util.find_spec(name) is not None:
                 importlib.import_module(name)
-        if kind not in self._entries:
-            self._discover()
+        if kind not in self._entries and kind in self._built_in:
+            importlib.import_module(self._built_in[kind].module)
         return self._entries.get(kind)
 
-    def _discover(self) -> None:
-        if self._discovered:
-            return
-        self._discovered = True  # before the imports: a component's module may look its own family up
-        package = importlib.import_module(self.package)
-        for module in pkgutil.iter_modules(package.__path__, self.package + "."):
-            importlib.import_module(module.name)
-
-    def _known(self) -> str:
-        return ", ".join(entry.kind for entry in self)
-
     def _unknown(self, kind: str) -> str:
-        known = self._known()
-        near = difflib.get_close_matches(kind, self._entries, n=1)
+        kinds = [listed.kind for listed in self.listed()]
+        near = difflib.get_close_matches(kind, kinds, n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
-        return f"unknown {self.family} kind '{kind}'.{hint} Known kinds: {known}."
+        return f"unknown {self.family} kind '{kind}'.{hint} Known kinds: {', '.join(kinds)}."
 
     def _validate(self, value: Any) -> ComponentConfig:
         if isinstance(value, ComponentConfig):
@@ -185,7 +181,7 @@ class Registry:
             raise PydanticCustomError(
                 "kind_missing",
                 "'kind' is missing: say which {family} this is. Known kinds: {known}.",
-                {"family": self.family, "known": self._known()},
+                {"family": self.family, "known": ", ".join(listed.kind for listed in self.listed())},
             )
         kind = value["kind"]
         entry = self._find(kind) if isinstance(kind, str) else None

@@ -20,7 +20,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 #: From the bottom to the top; the names of one line may import one another. A module or a package of vaelab that is
 #: new needs a place here, and may import from its own line and from those before it.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "files", "history", "interrupts", "migrations", "pages", "wording"),
+    ("errors", "files", "history", "index", "interrupts", "migrations", "pages", "wording"),
     ("processes", "shared_batch"),
     ("reading", "section"),
     ("registry", "plugins"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +15,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from vaelab.config import ModelConfig
 from vaelab.errors import ConfigError, RegistrationError
+from vaelab.index import Listed, read_package
 from vaelab.registry import FAMILIES, PRIORS, SCHEDULES, ComponentConfig, Registry
 
 
@@ -246,12 +250,12 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
     """A family with a package of its own: two modules that are named like their kinds, and one that holds two others."""
     package = tmp_path / "fruit_shop"
     package.mkdir()
-    start = "from typing import Literal\nfrom vaelab.registry import FAMILIES, ComponentConfig\n"
+    start = "from typing import Literal\nfrom vaelab.registry import FAMILIES, ComponentConfig\nFRUITS = FAMILIES['fruit']\n"
     kinds = {"apple": ["apple"], "pear": ["pear"], "__init__": [], "berries": ["raspberry", "blackberry"]}
     for module, named in kinds.items():
         classes = [
-            f"class {kind}(ComponentConfig):\n    kind: Literal['{kind}'] = '{kind}'\n"
-            f"FAMILIES['fruit'].register({kind})({kind})\n"
+            f"class {kind}Config(ComponentConfig):\n    kind: Literal['{kind}'] = '{kind}'\n"
+            f"@FRUITS.register({kind}Config)\nclass {kind}:\n    '''A\n    {kind}.'''\n"
             for kind in named
         ]
         (package / f"{module}.py").write_text(start + "".join(classes))
@@ -266,20 +270,58 @@ def _imported() -> set[str]:
     return {name.partition(".")[2] for name in sys.modules if name.startswith("fruit_shop.")}
 
 
-def test_a_look_up_imports_the_module_of_that_name_alone(shop: Registry):
+def test_a_look_up_imports_the_module_that_registers_it_alone(shop: Registry):
     assert slot(shop).validate_python("apple").kind == "apple"
     assert _imported() == {"apple"}
     assert shop["raspberry"].kind == "raspberry", "which is in no module of that name"
+    assert _imported() == {"apple", "berries"}
+
+
+def test_what_there_is_is_listed_without_importing_it(shop: Registry):
+    kinds = ["apple", "blackberry", "pear", "raspberry"]
+    listed = shop.listed()
+    assert [(each.kind, each.summary) for each in listed] == [(kind, f"A {kind}.") for kind in kinds]
+    assert listed[3].module == "fruit_shop.berries"
+    assert len(shop) == 4
+    assert _imported() == set()
+    assert [(entry.kind, entry.summary, entry.module) for entry in shop] == [
+        (each.kind, each.summary, each.module) for each in listed
+    ]
     assert _imported() == {"apple", "pear", "berries"}
 
 
+@pytest.mark.parametrize("registry", FAMILIES.values(), ids=list(FAMILIES))
+def test_what_the_sources_say_is_what_is_registered(registry: Registry):
+    package = importlib.import_module(registry.package)
+    for module in pkgutil.iter_modules(package.__path__, f"{registry.package}."):
+        importlib.import_module(module.name)
+    own = {
+        entry.kind: Listed(entry.kind, entry.summary, entry.module)
+        for entry in registry
+        if entry.module.startswith("vaelab.")
+    }
+    assert read_package(registry.package) == own
+
+
+@pytest.mark.parametrize("command", [["list"], ["list", "prior"], ["show", "prior"], ["show", "vampp"]])
+def test_what_only_needs_names_does_not_wait_for_torch(command: list[str]):
+    code = """
+import sys, vaelab.cli
+try: vaelab.cli.main()
+except SystemExit: pass
+print([name for name in ("torch", "numpy") if name in sys.modules])"""
+    done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 @pytest.mark.parametrize("wrong", ["os", "..apple", "apple.pear", "a b", "", "\0", "é", "x" * 5000])
-def test_a_kind_that_is_not_there_imports_nothing_but_the_package(shop: Registry, wrong: str):
+def test_a_kind_that_is_not_there_imports_nothing(shop: Registry, wrong: str):
     before = set(sys.modules)
     assert "Known kinds: apple, blackberry, pear, raspberry" in message_of(shop, wrong)
-    assert {name for name in set(sys.modules) - before if not name.startswith("fruit_shop")} == set()
+    assert {name for name in set(sys.modules) - before if name != "fruit_shop"} == set()
 
 
 def test_a_user_cannot_take_the_kind_of_a_component_that_nobody_has_asked_for_yet(shop: Registry):
     with pytest.raises(RegistrationError, match="'apple' is registered twice: by fruit_shop"):
         shop.register(AppleConfig)(AppleConfig)
+    assert _imported() == {"apple"}
