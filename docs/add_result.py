@@ -14,7 +14,7 @@ PAPERS = RESULTS.parents[1] / "experiments" / "papers"
 
 def copy(run: Path, target: Path, *, figures: bool = True) -> Path:
     """Copy a finished run to `target`, replacing what is there; without weights and checkpoints."""
-    manifest = json.loads((run / "manifest.json").read_text())
+    manifest = manifest_of(run)
     if manifest["status"] != "finished":
         raise SystemExit(f"{run}: its status is {manifest['status']}, and only a finished run is a result")
     shutil.rmtree(target, ignore_errors=True)
@@ -27,6 +27,17 @@ def copy(run: Path, target: Path, *, figures: bool = True) -> Path:
         content = without_places(json.loads((run / name).read_text()))
         (target / name).write_text(json.dumps(content, indent=2) + "\n")
     return target
+
+
+def manifest_of(run: Path) -> dict[str, Any]:
+    """What the run says of itself."""
+    try:
+        manifest: dict[str, Any] = json.loads((run / "manifest.json").read_text())
+    except (OSError, ValueError) as error:
+        raise SystemExit(
+            f"{run}: no directory of a run ({error}). Give one, such as runs/baseline/20260101-120000-1a2b3c."
+        ) from error
+    return manifest
 
 
 def without_places(content: Any) -> Any:
@@ -45,4 +56,4 @@ def place(name: str) -> Path:
 if __name__ == "__main__":
     for argument in sys.argv[1:]:
         run = Path(argument)
-        print(copy(run, place(json.loads((run / "manifest.json").read_text())["name"])))
+        print(copy(run, place(manifest_of(run)["name"])))
