@@ -112,6 +112,7 @@ class Registry:
     def unregister(self, kind: str) -> None:
         """Forget a kind, so that a notebook cell which registers it can be run again."""
         self._entries.pop(kind, None)
+        self._built_in.pop(kind, None)
 
     def __getitem__(self, kind: str) -> Entry:
         entry = self._find(kind)

@@ -325,3 +325,11 @@ def test_a_user_cannot_take_the_kind_of_a_component_that_nobody_has_asked_for_ye
     with pytest.raises(RegistrationError, match="'apple' is registered twice: by fruit_shop"):
         shop.register(AppleConfig)(AppleConfig)
     assert _imported() == {"apple"}
+
+
+def test_an_unregistered_component_is_listed_no_more(shop: Registry):
+    assert "berries" in shop["raspberry"].module
+    shop.unregister("raspberry")
+    assert [entry.kind for entry in shop] == ["apple", "blackberry", "pear"]
+    assert "raspberry" not in shop
+    assert len(shop) == 3
