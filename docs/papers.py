@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vaelab.config import load_experiment
 from vaelab.evaluation.tables import written
 from vaelab.metrics import Value
+from vaelab.reading import leaves
 from vaelab.reproduce import Figure, Paper, Verdict, over_seeds, verdicts
 
 #: Wide tables need the room of the table of contents.
@@ -100,7 +102,24 @@ def _paper(paper: Paper, results: Path) -> str:
     parts = [f"## {paper.title}", f"<{paper.source}>", "\n".join(lines)]
     if departures:
         parts += ["What departs from the paper:", "\n".join(departures)]
+    earlier = {name: _changed(paper, name, found[0]) for name, found in folders.items() if found}
+    if any(earlier.values()):
+        parts += [
+            "Stored runs of earlier versions of an experiment, with the keys that it has changed since:",
+            "\n".join(
+                f"- `{name}`: {', '.join(f'`{key}`' for key in keys)}." for name, keys in earlier.items() if keys
+            ),
+        ]
     return "\n\n".join([*parts, *pictures])
+
+
+def _changed(paper: Paper, name: str, folder: Path) -> list[str]:
+    """The keys in which an experiment is another than that of the stored run, whose seed does not count."""
+    now, then = (
+        dict(leaves(json.loads(experiment.to_json())))
+        for experiment in (paper.experiment(name), load_experiment(folder / "config.json"))
+    )
+    return [key for key in now | then if key != "seed" and now.get(key) != then.get(key)]
 
 
 def _unpublished(paper: str, name: str, figure: Figure, ours: dict[str, Any]) -> Verdict:

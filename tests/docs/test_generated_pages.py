@@ -14,8 +14,10 @@ from typing import Annotated, Any
 import pytest
 from pydantic import TypeAdapter
 
+from core.experiments import content
 from docs.blocks import DOCS, ROOT
 from vaelab.catalogue import docstring
+from vaelab.config import Experiment
 from vaelab.registry import FAMILIES, ComponentConfig
 from vaelab.reproduce import Figure, Paper
 from vaelab.types import StepContext
@@ -105,13 +107,15 @@ def test_nav_holds_each_family(hooks: dict[str, Any]):
     ]
 
 
-def _run_directory(folder: Path, nll: float) -> None:
+def _run_directory(folder: Path, nll: float, **changes: Any) -> None:
     (folder / "figures").mkdir(parents=True)
     (folder / "figures" / "samples.png").write_bytes(b"")
     values = {"nll_is128": {"value": nll, "stderr": 0.25, "unit": "nats", "better": "lower"}}
     values["broken"] = {"value": None, "stderr": None, "unit": "", "better": None}
     contents = {
-        "config": {"description": "What it is.", "training": {"epochs": 2, "steps": None, "batch_size": 64}},
+        "config": json.loads(
+            Experiment.model_validate(content(name=folder.name, description="What it is.", **changes)).to_json()
+        ),
         "manifest": {
             "parameters": 1234,
             "seed": 7,
@@ -128,8 +132,8 @@ def _run_directory(folder: Path, nll: float) -> None:
             "data": {"source": "mnist", "binarisation": "dynamic"},
         },
     }
-    for name, content in contents.items():
-        (folder / f"{name}.json").write_text(json.dumps(content))
+    for name, written in contents.items():
+        (folder / f"{name}.json").write_text(json.dumps(written))
     (folder / "metrics.jsonl").write_text('{"split": "train", "step": 9, "epoch": 2, "loss": 88.5, "lr": 0.1}\n')
 
 
@@ -171,24 +175,26 @@ def test_papers_and_leaderboard_pages(tmp_path: Path):
         what="a model", where="table 1", value="nll_is128", published=98.5, within=0.5, departs=("shorter",)
     )
     folder = tmp_path / "experiments" / "somebody-2000"
+    folder.mkdir(parents=True)
     paper = Paper(title="Somebody (2000)", source="https://example.org", figures={"one": figure}, folder=folder)
     results = tmp_path / "results"
     assert "| a model `nll_is128` | 98.50 |  |  | 0.5 | not run |  |" in pages["papers_page"]([paper], results)
     runs = {"papers/somebody-2000/one": 98.765, "other": 97.0, "studies/s/two/seed-1": 99.0}
-    for place, nll in {**runs, "holes": 30.0}.items():
-        _run_directory(results / place, nll)
-        config = json.loads((results / place / "config.json").read_text())
-        model = {part: {"kind": "x"} for part in ("encoder", "posterior", "prior", "decoder")}
-        config |= {"name": place.split("/")[-1], "model": model, "objective": {"kind": "elbo"}}
-        config["data"] = {"kind": "incomplete" if place == "holes" else "mnist"}
-        (results / place / "config.json").write_text(json.dumps(config))
+    for place, nll in runs.items():
+        _run_directory(results / place, nll, data={"kind": "mnist"})
+    _run_directory(results / "holes", 30.0, data={"kind": "incomplete", "data": {"kind": "mnist"}})
+    for name in ("one", "two"):
+        (folder / f"{name}.json").write_text(
+            json.dumps(content(name=name, description="Another.", data={"kind": "mnist"}))
+        )
     page = pages["papers_page"]([paper], results)
     assert "| a model `nll_is128` | 98.50 | 98.77 ± 0.25 | +0.27 | 0.5 | yes | 2 |" in page
     assert "- `one`: shorter." in page
+    assert "- `one`: `description`." in page.partition("of earlier versions")[2]
     unpublished = paper.model_copy(update={"figures": {"one": figure.model_copy(update={"published": None})}})
     assert "| a model `nll_is128` |  | 98.77 ± 0.25 |  |  |  | 2 |" in pages["papers_page"]([unpublished], results)
     second = results / "studies/s/two/seed-2"
-    _run_directory(second, 98.0)
+    _run_directory(second, 98.0, data={"kind": "mnist"})
     seeds = paper.model_copy(update={"figures": {"two": figure.model_copy(update={"seeds": 2})}})
     assert "| a model `nll_is128` | 98.50 | 98.50 ± 0.50 | +0.00 | 0.5 | yes | 3 |" in pages["papers_page"](
         [seeds], results
