@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,10 @@ from torch.autograd.function import once_differentiable
 
 # The uniform expansion is used from this order on, where its first omitted term is below 1e-9.
 _DEBYE_FROM = 40.0
+# A ratio is no less than about x / 2 nu, and eight of them make no product that underflows.
+_STEPS_A_LOGARITHM = 8
+# Halvings of the angle or radius that is searched for the end of the mass; to overshoot it a little costs nothing.
+_HALVINGS = 16
 # Nats below the density at the draw from which on its tail does not count.
 _TAIL = 40.0
 
@@ -41,55 +45,60 @@ def _bessel(order: float, x: Tensor) -> tuple[Tensor, Tensor]:
     The recurrence $r_{\mu-1} = 1/(2\mu/x + r_\mu)$ of the ratios is stable downwards (Amos 1974), so it starts from an
     order that is large enough for the uniform expansion, and the ratios' product leads back to the function itself.
     """
-    x = x.double()
     top = order + max(0, int(np.ceil(_DEBYE_FROM - order)))
     log_bessel = _debye(top, x)
     ratio = (_debye(top + 1, x) - log_bessel).exp()
+    twice = 2 / x
+    product = torch.ones_like(x)
+    steps = 0
     while top > order:
-        ratio = 1 / (2 * top / x + ratio)
-        log_bessel = log_bessel - ratio.log()
+        ratio = torch.add(ratio, twice, alpha=top).reciprocal_()
+        product.mul_(ratio)
         top -= 1
+        steps += 1
+        if steps % _STEPS_A_LOGARITHM == 0 or top <= order:
+            log_bessel = log_bessel - product.log()
+            product.fill_(1.0)
     return log_bessel, ratio
 
 
-class _LogBessel(torch.autograd.Function):
+class _Bessel(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, order: float) -> Tensor:
-        value, ratio = _bessel(order, x)
-        ctx.save_for_backward(ratio + order / x.double() - 1)
-        return value
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (slope,) = ctx.saved_tensors
-        return gradient * slope, None
-
-
-class _BesselRatio(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, order: float) -> Tensor:
-        ratio = _bessel(order, x)[1]
-        ctx.save_for_backward(1 - ratio.square() - (2 * order + 1) / x.double() * ratio)
-        return ratio
+    def forward(ctx: Any, x: Tensor, order: float, known: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        value, ratio = (number.clone() for number in known)
+        ctx.save_for_backward(x, ratio)
+        ctx.order = order
+        return value, ratio
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (slope,) = ctx.saved_tensors
-        return gradient * slope, None
+    def backward(ctx: Any, of_value: Tensor, of_ratio: Tensor) -> tuple[Tensor, None, None]:
+        x, ratio = ctx.saved_tensors
+        slope = 1 - ratio.square() - (2 * ctx.order + 1) / x * ratio
+        return of_value * (ratio + ctx.order / x - 1) + of_ratio * slope, None, None
 
 
-def log_bessel_i_scaled(order: float, x: Tensor) -> Tensor:
-    r"""$\log\big(e^{-x} I_\nu(x)\big)$ for x > 0, float64 whatever the input, once differentiable."""
-    value: Tensor = _LogBessel.apply(x.double(), order)
-    return value
+class BesselI:
+    r"""$\log\big(e^{-x} I_\nu(x)\big)$ and $I_{\nu+1}(x) / I_\nu(x)$ for x > 0, float64, once differentiable.
 
+    The numbers are found once: some forty steps of a recurrence, for which a step of a training asks three times.
 
-def bessel_ratio(order: float, x: Tensor) -> Tensor:
-    r"""$I_{\nu+1}(x) / I_\nu(x)$ for x > 0, float64 whatever the input, once differentiable."""
-    value: Tensor = _BesselRatio.apply(x.double(), order)
-    return value
+    Args:
+        order: $\nu \ge 0$.
+        x: positive.
+    """
+
+    def __init__(self, order: float, x: Tensor) -> None:
+        self.order = order
+        self.x = x
+
+    @cached_property
+    def _known(self) -> tuple[Tensor, Tensor]:
+        return _bessel(self.order, self.x.detach().double())
+
+    def __call__(self) -> tuple[Tensor, Tensor]:
+        found: tuple[Tensor, Tensor] = _Bessel.apply(self.x.double(), self.order, self._known)
+        return found
 
 
 @cache
@@ -103,7 +112,7 @@ def edge_of_mass(log_density: Callable[[Tensor], Tensor], start: Tensor, end: Te
     """The point between `start` and `end` beyond which a unimodal density is negligible against that at `start`."""
     level = log_density(start) - _TAIL
     inside, outside = start, end
-    for _ in range(30):
+    for _ in range(_HALVINGS):
         middle = 0.5 * (inside + outside)
         counts = log_density(middle) >= level
         inside, outside = torch.where(counts, middle, inside), torch.where(counts, outside, middle)

@@ -11,7 +11,7 @@ from torch.distributions import register_kl
 from torch.nn import functional as F
 
 from vaelab.distributions.base import Distribution, SampleShape, TensorMap
-from vaelab.distributions.special import bessel_ratio, implicit_slope, log_bessel_i_scaled
+from vaelab.distributions.special import BesselI, implicit_slope
 
 
 def log_area(dim: int) -> float:
@@ -114,6 +114,10 @@ class VonMisesFisher(Spherical):
     gradient needs a correction for the rejections (appendix D), which the derivative at a fixed quantile does not.
     """
 
+    def __init__(self, loc: Tensor, concentration: Tensor) -> None:
+        super().__init__(loc, concentration)
+        self._bessel = BesselI(self._order, concentration)
+
     def map(self, function: TensorMap) -> VonMisesFisher:
         return VonMisesFisher(function(self.loc, 1), function(self.concentration, 0))
 
@@ -124,7 +128,7 @@ class VonMisesFisher(Spherical):
     @property
     def length(self) -> Tensor:
         r"""Of the mean vector, $A_d(\kappa) = I_{d/2}(\kappa)/I_{d/2-1}(\kappa)$, `[*batch]`, float64."""
-        return bessel_ratio(self._order, self.concentration)
+        return self._bessel()[1]
 
     @property
     def mean(self) -> Tensor:
@@ -133,8 +137,7 @@ class VonMisesFisher(Spherical):
     def log_normaliser(self) -> Tensor:
         r"""$\log C_d(\kappa) + \kappa$ `[*batch]`, the log-density at the mode, float64."""
         concentration = self.concentration.double()
-        bessel = log_bessel_i_scaled(self._order, concentration)
-        return self._order * concentration.log() - 0.5 * self.dim * math.log(2 * math.pi) - bessel
+        return self._order * concentration.log() - 0.5 * self.dim * math.log(2 * math.pi) - self._bessel()[0]
 
     def log_prob(self, value: Tensor) -> Tensor:
         return self.log_normaliser().to(value.dtype) - self.concentration * self._half_chord(value)
@@ -172,7 +175,7 @@ class VonMisesFisher(Spherical):
         def log_density(theta: Tensor) -> Tensor:
             return concentration * statistic(theta) + self._log_sine(theta)
 
-        mean = bessel_ratio(self._order, concentration) - 1
+        mean = self.length.detach() - 1
         return implicit_slope(angle, log_density, statistic, mean, *_ends(angle))
 
 
