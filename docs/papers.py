@@ -137,7 +137,9 @@ def _row(verdict: Verdict, runs: dict[str, list[dict[str, Any]]]) -> str:
     minutes = [_minutes(run["manifest"]) for name in verdict.experiments for run in runs.get(name, [])]
     cells = (
         f"{verdict.what} `{verdict.value}`",
-        f"{verdict.published:.2f}" if isinstance(verdict.published, float) else verdict.published and "this order",
+        _decimals(verdict.published, verdict.published)
+        if isinstance(verdict.published, float)
+        else verdict.published and "this order",
         ours,
         _difference(verdict),
         "" if verdict.within is None else f"{verdict.within:g}",
@@ -147,11 +149,17 @@ def _row(verdict: Verdict, runs: dict[str, list[dict[str, Any]]]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
+def _decimals(value: float, published: float, sign: str = "") -> str:
+    """Two decimals, and four where what is published is less than 1, such as an accuracy."""
+    return f"{value:{sign}.{2 if abs(published) >= 1 else 4}f}"
+
+
 def _difference(verdict: Verdict) -> str:
     if verdict.difference is None:
         return ""
     if verdict.gap is None:
-        return f"{verdict.difference:+.2f}"
+        published = verdict.published if isinstance(verdict.published, float) else 1.0
+        return _decimals(verdict.difference, published, "+")
     return f"{'+' if verdict.gap >= 0 else ''}{written(Value(verdict.gap, verdict.error))}"
 
 
