@@ -179,9 +179,9 @@ def _component(family: str | None, kind: str | None) -> tuple[Registry, str]:
     if kind is not None:
         return find(family), kind
     if family in FAMILIES:
-        kinds = ", ".join(listed.kind for listed in FAMILIES[family].listed())
-        raise ConfigError(f"say which {family}, such as `show {family} {FAMILIES[family].listed()[0].kind}`: {kinds}.")
-    holders = [registry for registry in FAMILIES.values() if family in {e.kind for e in registry.listed()}]
+        kinds = FAMILIES[family].kinds()
+        raise ConfigError(f"say which {family}, such as `show {family} {kinds[0]}`: {', '.join(kinds)}.")
+    holders = [registry for registry in FAMILIES.values() if family in registry.kinds()]
     if not holders:
         find(family)  # says which families there are
     if len(holders) > 1:

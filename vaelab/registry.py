@@ -134,6 +134,10 @@ class Registry:
         known = {entry.kind: Listed(entry.kind, entry.summary, entry.module) for entry in self._entries.values()}
         return sorted((self._built_in | known).values(), key=lambda listed: listed.kind)
 
+    def kinds(self) -> list[str]:
+        """The kinds that are registered, in the order of the alphabet."""
+        return [listed.kind for listed in self.listed()]
+
     def build(self, config: ComponentConfig, *args: Any, **kwargs: Any) -> Any:
         """Construct the component that belongs to `config`, passing it the config and then `args`."""
         return self[config.kind].component(config, *args, **kwargs)
@@ -153,7 +157,7 @@ class Registry:
         return self._entries.get(kind)
 
     def _unknown(self, kind: str) -> str:
-        kinds = [listed.kind for listed in self.listed()]
+        kinds = self.kinds()
         near = difflib.get_close_matches(kind, kinds, n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
         return f"unknown {self.family} kind '{kind}'.{hint} Known kinds: {', '.join(kinds)}."
@@ -182,7 +186,7 @@ class Registry:
             raise PydanticCustomError(
                 "kind_missing",
                 "'kind' is missing: say which {family} this is. Known kinds: {known}.",
-                {"family": self.family, "known": ", ".join(listed.kind for listed in self.listed())},
+                {"family": self.family, "known": ", ".join(self.kinds())},
             )
         kind = value["kind"]
         entry = self._find(kind) if isinstance(kind, str) else None
