@@ -69,36 +69,3 @@ def bench_memory(benchmark: Any, tmp_path: Path) -> None:
     print(f"1,000 steps add {growth / mb:.2f} MB, limit {GROWTH / mb:.0f} MB")
     assert growth <= GROWTH
     assert extra <= counted + REST
-
-
-@pytest.mark.benchmark(timer=time.perf_counter)
-def bench_first_step(benchmark: Any, tmp_path: Path) -> None:
-    """From the launch of the command to the first step, data cached; torch's import is most of it."""
-    script = """
-import os, sys, time
-from pathlib import Path
-start = time.perf_counter()
-import vaelab
-import vaelab.training.update as update
-real = update.Update.take
-def take(self, *args):
-    real(self, *args)
-    print(time.perf_counter() - start, flush=True)
-    os._exit(0)
-update.Update.take = take
-vaelab.train(sys.argv[1], Path(sys.argv[2]))
-"""
-    torch_alone = "import time; start = time.perf_counter(); import torch; print(time.perf_counter() - start)"
-    experiment = Path("experiments/baseline.json")
-    seconds: list[float] = []
-    alone: list[float] = []
-
-    def run() -> None:
-        for code, times, more in ((torch_alone, alone, []), (script, seconds, [str(experiment), str(tmp_path)])):
-            done = subprocess.run([sys.executable, "-c", code, *more], capture_output=True, text=True)
-            assert done.returncode == 0, done.stderr
-            times.append(float(done.stdout.splitlines()[-1]))
-
-    benchmark.pedantic(run, rounds=3)
-    benchmark.extra_info |= {"first_step": min(seconds), "torch_import": min(alone)}
-    print(f"\nfirst step {min(seconds):.2f} s after the start, of which torch's import {min(alone):.2f} s; goal 3 s")
