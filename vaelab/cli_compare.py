@@ -48,13 +48,14 @@ def register(app: typer.Typer, console: Callable[[], Console]) -> None:
         loaded = [load_run(run, device or "auto") for run in runs or ()]
         configs = metric_configs(metric or ())
         measured = []
+        shown = console() if processes.main and not json_ else None
         for run in loaded:
             if len(loaded) > 1 and not json_:
                 say(console(), str(run.path))
             if configs or limit is not None:
-                found = evaluate_more(run, configs, split=split, limit=limit)
+                found = evaluate_more(run, configs, split=split, limit=limit, console=shown)
             else:
-                found = evaluate_run(run, split=split)
+                found = evaluate_run(run, split=split, console=shown)
             measured.append({"directory": str(run.path), **found.to_json()})
             if not json_ and processes.main:
                 console().print(table(found.to_json()))

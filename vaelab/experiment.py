@@ -20,7 +20,7 @@ from vaelab.config import Experiment, load_experiment
 from vaelab.datasets import Dataset
 from vaelab.determinism import deterministic
 from vaelab.errors import ConfigError, DataError, VaelabError
-from vaelab.evaluation import Evaluation, draw, evaluate
+from vaelab.evaluation import Evaluation, EvaluationProgress, draw, evaluate
 from vaelab.files import sha256, write_json
 from vaelab.interrupts import Interrupts
 from vaelab.metrics import check_metrics
@@ -119,8 +119,13 @@ def resume(
     )
 
 
-def evaluate_run(run: Run, *, split: str = "test") -> Evaluation:
+def evaluate_run(run: Run, *, split: str = "test", console: Console | None = None) -> Evaluation:
     """Evaluate a run and write its evaluation.json, figures and report again.
+
+    Args:
+        run: the run.
+        split: `train`, `validation` or `test`.
+        console: where progress is shown; silent where None.
 
     Raises:
         RunError: another process writes the run.
@@ -132,7 +137,7 @@ def evaluate_run(run: Run, *, split: str = "test") -> Evaluation:
         processes.wait()
         return evaluation
     with run.directory.locked(), deterministic(run.experiment.deterministic):
-        evaluation = _evaluate(run.directory, run.experiment, run.model, run.data, split=split)
+        evaluation = _evaluate(run.directory, run.experiment, run.model, run.data, console, split=split)
     if run.experiment.evaluation.report:
         write_report([run.directory], run.directory.report)
     write_card(run.directory, run.experiment)
@@ -246,7 +251,7 @@ def _execute(
         save_weights(prepared.model, directory.weights)
         directory.update_manifest(weights_of_step=step, weights_sha256=sha256(directory.weights))
         console.print("evaluating", highlight=False)
-        evaluation = _evaluate(directory, experiment, prepared.model, data, split="test", trackers=trackers)
+        evaluation = _evaluate(directory, experiment, prepared.model, data, console, split="test", trackers=trackers)
         for tracker in trackers:
             tracker.finish({name: value.value for name, value in evaluation.values.items()})
     write_card(directory, experiment)
@@ -260,11 +265,13 @@ def _evaluate(
     experiment: Experiment,
     model: VAE,
     data: Any,
+    console: Console | None,
     *,
     split: str,
     trackers: list[Tracker[Any]] | None = None,
 ) -> Evaluation:
-    evaluation = evaluate(model, data, experiment.evaluation, split=split, processes=current())
+    told = EvaluationProgress(console) if console else None
+    evaluation = evaluate(model, data, experiment.evaluation, split=split, processes=current(), told=told)
     content = {"run": directory.path.name, "name": experiment.name, **evaluation.to_json()}
     write_json(directory.evaluation_of(split), content)
     if split == "test" and experiment.evaluation.report:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import math
 from typing import Literal
@@ -11,7 +12,7 @@ from rich.console import Console
 from vaelab.build import build_model
 from vaelab.config import EvaluationConfig, ModelConfig
 from vaelab.errors import ConfigError, DataError, VaelabError
-from vaelab.evaluation import Evaluation, draw, evaluate
+from vaelab.evaluation import Evaluation, EvaluationProgress, draw, evaluate
 from vaelab.evaluation.tables import table, written
 from vaelab.figures import Figure
 from vaelab.metrics import Value
@@ -132,3 +133,23 @@ def test_many_groups_are_left_to_the_file():
 )
 def test_numbers_have_the_digits_that_they_deserve(value, text):
     assert written(value) == text
+
+
+def test_each_pass_tells_how_many_data_are_done(model, tiny_splits):
+    told = []
+    evaluate(model, tiny_splits(), EvaluationConfig.model_validate(CONFIG), told=lambda *what: told.append(what))
+    assert told == [(metric, done, 24) for metric in ("negative_elbo", "importance_nll") for done in (10, 20, 24)]
+
+
+def test_a_long_metric_shows_its_time_left(monkeypatch):
+    clock = iter((0.0, 1.0, 2.0, 62.0, 63.0, 122.0, 182.0))  # made, then one at each call
+    monkeypatch.setattr("vaelab.evaluation.progress.time.perf_counter", lambda: next(clock))
+    text = io.StringIO()
+    progress = EvaluationProgress(Console(file=text, width=200), every=20)
+    for metric, done in (("fast", 50), ("fast", 100), ("slow", 30), ("slow", 31), ("slow", 60), ("slow", 100)):
+        progress(metric, done, 100)
+    # of 30 data in a minute 70 are left; the second line comes after 120 s for 60 of them, and none when all are done
+    assert text.getvalue().splitlines() == [
+        "  slow  30 of 100 data  140 s left",
+        "  slow  60 of 100 data  80 s left",
+    ]

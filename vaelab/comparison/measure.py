@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pydantic import ValidationError
+from rich.console import Console
 
 from vaelab.config import EvaluationConfig
 from vaelab.errors import ConfigError, DataError
-from vaelab.evaluation import Evaluation
+from vaelab.evaluation import Evaluation, EvaluationProgress
 from vaelab.evaluation.suite import value_to_json
 from vaelab.files import write_json
 from vaelab.metrics import EvaluationContext, measure
@@ -40,7 +41,12 @@ def metric_configs(metrics: Iterable[str]) -> tuple[ComponentConfig, ...]:
 
 
 def evaluate_more(
-    run: Run, metrics: Sequence[ComponentConfig] = (), *, split: str = "test", limit: int | None = None
+    run: Run,
+    metrics: Sequence[ComponentConfig] = (),
+    *,
+    split: str = "test",
+    limit: int | None = None,
+    console: Console | None = None,
 ) -> Evaluation:
     """Measure a run and add the values to its evaluation.json; those of the same names are replaced.
 
@@ -49,6 +55,7 @@ def evaluate_more(
         metrics: in place of those of its experiment.
         split: `test`, `validation` or `train`; values of the latter two go to a file of their own.
         limit: use the first so many data only. Each value then says of how many data it is.
+        console: where progress is shown; silent where None.
 
     Returns:
         The new values alone.
@@ -65,7 +72,8 @@ def evaluate_more(
         raise DataError(f"{run.path}: there is nothing to evaluate on: the data have no {split} split")
     config = run.experiment.evaluation
     wanted = tuple(metrics) or config.metrics
-    context = EvaluationContext(config.batch_size, config.seed, limit, data=run.data, processes=current())
+    told = EvaluationProgress(console) if console else None
+    context = EvaluationContext(config.batch_size, config.seed, limit, data=run.data, processes=current(), told=told)
     values = measure(wanted, run.model, chosen, context)
     named = tuple(metric.model_dump(mode="json") for metric in wanted)
     found = Evaluation(values, split, len(chosen), config.seed, config.batch_size, run.data.provenance, named)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -105,7 +105,13 @@ def _finite(number: float | None) -> float | None:
 
 
 def evaluate(
-    model: VAE, data: DataSplits, config: EvaluationConfig, *, split: str = "test", processes: Processes = ALONE
+    model: VAE,
+    data: DataSplits,
+    config: EvaluationConfig,
+    *,
+    split: str = "test",
+    processes: Processes = ALONE,
+    told: Callable[[str, int, int], None] | None = None,
 ) -> Evaluation:
     """All metrics of the config on one split. Neither the model's mode nor any random state is changed by it.
 
@@ -115,6 +121,7 @@ def evaluate(
         config: which metrics, the batch size, and the seed of each metric's draws.
         split: `train`, `validation` or `test`.
         processes: who share the work; all of them get the values.
+        told: as in `EvaluationContext`, such as an `EvaluationProgress`.
 
     Raises:
         DataError: the data have no such split, or it is empty.
@@ -126,7 +133,7 @@ def evaluate(
     chosen = splits[split]
     if chosen is None:
         raise DataError(f"there is nothing to evaluate on: the data have no {split} split")
-    context = EvaluationContext(config.batch_size, config.seed, data=data, processes=processes)
+    context = EvaluationContext(config.batch_size, config.seed, data=data, processes=processes, told=told)
     values = measure(config.metrics, model, chosen, context)
     metrics = tuple(metric.model_dump(mode="json") for metric in config.metrics)
     return Evaluation(values, split, len(chosen), config.seed, config.batch_size, data.provenance, metrics)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Generic, TypeVar
@@ -35,6 +35,8 @@ class EvaluationContext:
         processes: who measure together.
         seeded: whether each batch has draws of its own, which follow from `seed` and its place alone; `measure` says so.
         part: whether `batches` are those of this process's part of the data.
+        metric: which one is being computed; `measure` says so.
+        told: called by `batches` after each one with the metric, how many data are done, and how many there are.
     """
 
     batch_size: int = 500
@@ -45,6 +47,8 @@ class EvaluationContext:
     processes: Processes = ALONE
     seeded: bool = False
     part: bool = False
+    metric: str = ""
+    told: Callable[[str, int, int], None] | None = field(default=None, compare=False, repr=False)
 
     def batches(self, split: Split) -> Iterator[Batch]:
         """The split in its own order, once, or this process's part of it."""
@@ -54,11 +58,16 @@ class EvaluationContext:
             chosen = share(len(chosen), self.processes.number, self.processes.rank)
         order = torch.arange(number)[chosen.start * self.batch_size : chosen.stop * self.batch_size]
         batches = split.batches(order, self.batch_size)
+        done = 0
         for place in chosen:
             if self.seeded:
                 # before the batch is fetched, since binarisation may draw as well
                 torch.manual_seed(stream_seed(self.seed, place))
-            yield next(batches)
+            batch = next(batches)
+            yield batch
+            done += len(batch)
+            if self.told is not None:
+                self.told(self.metric, done, len(order))
 
     def some(self, split: Split, number: int | None) -> Iterator[Batch]:
         """At most so many data of a split, in a random order that follows from `seed` alone."""
@@ -130,7 +139,7 @@ def measure(
     def evaluate(i: int) -> dict[str, Value] | None:
         metric = built[i]
         metric.check(split.spec)
-        own = replace(context, part=metric.by_datum and context.processes.many)
+        own = replace(context, part=metric.by_datum and context.processes.many, metric=metric.config.kind)
         with model.evaluating(), torch.no_grad(), seeded(context.seed):
             if own.part and next(own.batches(split), None) is None:
                 return None

@@ -41,7 +41,8 @@ def run_of(
         if directory.weights.exists():
             run = load_run(directory.path, device or "auto")
             if directory.read_evaluation() is None:
-                evaluate_run(run)
+                console.print("evaluating", highlight=False)
+                evaluate_run(run, console=console)
             return run
         if any(directory.checkpoints.glob("step-*")):
             return resume(directory.path, device=device, console=console)
