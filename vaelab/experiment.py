@@ -227,7 +227,7 @@ def _execute(
             processes=processes.number,
             **environment(device),
         )
-        stack.enter_context(status(directory, before, started, device))
+        spent = stack.enter_context(status(directory, before, started, device))
         stack.enter_context(way_on(directory))
         trackers: list[Tracker[Any]] = [*(TRACKERS.build(config) for config in experiment.trackers), *more_trackers]
         info = RunInfo(
@@ -249,7 +249,8 @@ def _execute(
         )
         directory.require()
         save_weights(prepared.model, directory.weights)
-        directory.update_manifest(weights_of_step=step, weights_sha256=sha256(directory.weights))
+        # an evaluation may take as long, and its process may be killed
+        directory.update_manifest(weights_of_step=step, weights_sha256=sha256(directory.weights), **spent())
         console.print("evaluating", highlight=False)
         evaluation = _evaluate(directory, experiment, prepared.model, data, console, split="test", trackers=trackers)
         for tracker in trackers:

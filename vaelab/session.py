@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -189,22 +189,23 @@ def way_on(directory: RunDirectory) -> Iterator[None]:
 
 
 @contextmanager
-def status(directory: RunDirectory, before: Mapping[str, Any], started: float, device: torch.device) -> Iterator[None]:
-    """Keep the manifest's status true whatever happens."""
+def status(
+    directory: RunDirectory, before: Mapping[str, Any], started: float, device: torch.device
+) -> Iterator[Callable[[], dict[str, float]]]:
+    """Keep the manifest's status true whatever happens. Gives what tells the seconds spent until now."""
 
     processor = before.get("processor_seconds", 0.0) - time.process_time()
 
+    def spent() -> dict[str, float]:
+        wall = before.get("wall_seconds", 0.0) + time.perf_counter() - started
+        return {"wall_seconds": round(wall, 3), "processor_seconds": round(processor + time.process_time(), 3)}
+
     def record(status: str, **more: Any) -> None:
-        seconds = {
-            "wall_seconds": before.get("wall_seconds", 0.0) + time.perf_counter() - started,
-            "processor_seconds": processor + time.process_time(),
-        }
-        rounded = {name: round(value, 3) for name, value in seconds.items()}
-        directory.update_manifest(status=status, **rounded, peak_memory=peak_memory(device), **more)
+        directory.update_manifest(status=status, **spent(), peak_memory=peak_memory(device), **more)
 
     record("running", error=None)
     try:
-        yield
+        yield spent
     except StoppedError:
         record("stopped")
         raise

@@ -193,6 +193,15 @@ def test_a_run_that_was_stopped_goes_on_and_one_that_is_finished_is_taken(tmp_pa
     before = run.directory.weights.stat().st_mtime_ns
     assert run_of(wanted, tmp_path).path == stopped
     assert run.directory.weights.stat().st_mtime_ns == before
+    # killed while it was evaluated: the weights are there, and the status still says that it is running
+    run.directory.evaluation_of("test").unlink()
+    run.directory.update_manifest(status="running")
+    spent = run.directory.read_manifest()["processor_seconds"]
+    assert run_of(wanted, tmp_path).path == stopped
+    assert values_of(wanted, tmp_path) == run.evaluation["values"]
+    manifest = run.directory.read_manifest()
+    assert manifest["status"] == "finished"
+    assert manifest["processor_seconds"] >= spent
     assert run_of(wanted, tmp_path, again=True).path != stopped
     other = wanted.model_copy(update={"seed": wanted.seed + 1})
     assert values_of(other, tmp_path) is None, "another seed is another experiment"

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from vaelab.config import Experiment
 from vaelab.errors import RunError
-from vaelab.experiment import evaluate_run, resume, train
+from vaelab.experiment import resume, train
 from vaelab.run_directory import RunDirectory
 from vaelab.runs import Run, load_run
 
@@ -38,12 +38,8 @@ def run_of(
     for directory in [] if again else _runs_of(experiment, out):
         if directory.in_use():
             raise RunError(f"{directory.path}: another process trains this experiment. Wait for it, or stop it.")
-        if directory.weights.exists():
-            run = load_run(directory.path, device or "auto")
-            if directory.read_evaluation() is None:
-                console.print("evaluating", highlight=False)
-                evaluate_run(run, console=console)
-            return run
+        if directory.read_manifest().get("status") == "finished":
+            return load_run(directory.path, device or "auto")
         if any(directory.checkpoints.glob("step-*")):
             return resume(directory.path, device=device, console=console)
     return train(experiment, out, device=device, console=console)
