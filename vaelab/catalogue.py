@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,9 @@ from pydantic_core import PydanticUndefined
 from vaelab.errors import ConfigError
 from vaelab.registry import FAMILIES, ComponentConfig, Entry, Registry
 from vaelab.slots import slot_family
+
+_CODE_OR_FORMULA = re.compile(r"(`[^`]+`)|(\$\$.+?\$\$|\$[^$]+\$)", re.DOTALL)
+_SIGN = re.compile(r"[!-/:-@\[-`{-~]")
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,11 @@ def example(entry: Entry) -> str:
 def docstring(entry: Entry) -> str:
     """The component's docstring, unindented."""
     return inspect.cleandoc(entry.component.__doc__ or "")
+
+
+def literal_formulas(markdown: str) -> str:
+    """The same with every sign of its formulas escaped, since Markdown would take `\\,` for a comma and `*` for a mark."""
+    return _CODE_OR_FORMULA.sub(lambda found: found[1] or _SIGN.sub(r"\\\g<0>", found[2]), markdown)
 
 
 def _plain(value: Any) -> Any:

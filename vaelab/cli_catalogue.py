@@ -85,7 +85,7 @@ def register(app: typer.Typer, console: Callable[[], Console], errors: Callable[
         from rich.markdown import Markdown
         from rich.table import Table
 
-        from vaelab.catalogue import arguments, docstring, example
+        from vaelab.catalogue import arguments, docstring, example, literal_formulas
         from vaelab.plugins import load_plugins
 
         load_plugins(plugin or ())
@@ -106,7 +106,7 @@ def register(app: typer.Typer, console: Callable[[], Console], errors: Callable[
             return
         screen = Console()
         screen.print(f"[bold]{registry.family} {entry.kind}[/bold]  ({entry.module})", highlight=False)
-        screen.print(Markdown(docstring(entry)))
+        screen.print(Markdown(literal_formulas(docstring(entry))))
         table = Table("key", "type", "default", "what it does", box=None, header_style="bold", pad_edge=False)
         for argument in keys:
             table.add_row(*map(escape, (argument.name, argument.type, argument.default, argument.description)))

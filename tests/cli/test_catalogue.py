@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from pathlib import Path
 
 from jsonschema import Draft202012Validator
+from rich.console import Console
+from rich.markdown import Markdown
 
 from command_line import EXPERIMENT, Cli
+from vaelab.catalogue import docstring, literal_formulas
 from vaelab.registry import FAMILIES
 
 COMPONENT = '''
@@ -58,6 +63,20 @@ def test_show_names_every_key(cli: Cli) -> None:
     assert done.code == 0
     for word in ("top", "groups", "width", "blocks", "Sønderby", "standard_normal", "example:"):
         assert word in done.out, word
+
+
+def test_formulas_are_shown_as_they_are_written() -> None:
+    number = 0
+    for registry in FAMILIES.values():
+        for entry in registry:
+            text = docstring(entry)
+            screen = io.StringIO()
+            Console(file=screen, width=10_000).print(Markdown(literal_formulas(text)))
+            shown = " ".join(screen.getvalue().split())
+            for formula in re.findall(r"\$\$.+?\$\$|\$[^$]+\$", text, re.DOTALL):
+                number += 1
+                assert " ".join(formula.split()) in shown, (entry.kind, formula)
+    assert number > 200
 
 
 def test_one_file_is_enough_for_a_component(cli: Cli, tmp_path: Path) -> None:
