@@ -54,6 +54,8 @@ def test_runs_are_measured_further_and_compared(place: Path) -> None:
     done = call("evaluate", "tiny", "--metric", NLL, "--limit", "20", cwd=place)
     assert done.code == 0, done.err
     assert evaluation(place, "tiny")["values"]["nll_is3"]["number"] == 20
+    assert "of data" in done.out
+    assert [line.split("│")[-2].strip() for line in done.out.splitlines() if "_is3 " in line] == ["20", "20"]
     done = call("compare", "tiny", "tiny1", cwd=place)
     assert (done.code, "number of data is 20 and" in done.err) == (2, True), done.err
     done = call("compare", "tiny", "bits", cwd=place)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -75,22 +76,21 @@ def evaluate_more(
     told = EvaluationProgress(console) if console else None
     context = EvaluationContext(config.batch_size, config.seed, limit, data=run.data, processes=current(), told=told)
     values = measure(wanted, run.model, chosen, context)
+    if limit is not None and limit < len(chosen):
+        # what is no mean does not know of how many data it is
+        values = {name: replace(value, number=value.number or limit) for name, value in values.items()}
     named = tuple(metric.model_dump(mode="json") for metric in wanted)
     found = Evaluation(values, split, len(chosen), config.seed, config.batch_size, run.data.provenance, named)
     if current().main:
         with run.directory.locked():
-            _add(run, found, limit)
+            _add(run, found)
     return found
 
 
-def _add(run: Run, found: Evaluation, limit: int | None) -> None:
+def _add(run: Run, found: Evaluation) -> None:
     header = {"run": run.path.name, "name": run.experiment.name}
     content = run.directory.read_evaluation(found.split) or {**header, **found.to_json()}
     for name, value in found.values.items():
-        entry = value_to_json(value, found.number)
-        if limit is not None and limit < found.number:
-            # what is no mean does not know of how many data it is
-            entry.setdefault("number", limit)
-        content["values"][name] = entry
+        content["values"][name] = value_to_json(value, found.number)
     content["metrics"] += [metric for metric in found.metrics if metric not in content["metrics"]]
     write_json(run.directory.evaluation_of(found.split), content)

@@ -19,7 +19,7 @@ _MOST_GROUPS = 6
 
 
 def table(evaluation: Evaluation | Mapping[str, Any]) -> Table:
-    """Name, value with standard error, unit and the better direction of each value.
+    """Name, value with standard error, unit and the better direction of each value; how many data, where not all were used.
 
     Args:
         evaluation: an evaluation, or what `Evaluation.to_json` yields.
@@ -37,10 +37,14 @@ def table(evaluation: Evaluation | Mapping[str, Any]) -> Table:
     rows.add_column("value ± standard error", justify="right", no_wrap=True)
     rows.add_column("unit")
     rows.add_column("better", justify="center")
+    some = any(value.number not in (None, evaluation.number) for value in evaluation.values.values())
+    if some:
+        rows.add_column("of data", justify="right")
     groups = Counter(_stem(name) for name in evaluation.values)
     for name, value in evaluation.values.items():
         if groups[_stem(name)] <= _MOST_GROUPS:
-            rows.add_row(escape(name), written(value), value.unit, _ARROWS[value.better])
+            number = ["" if value.number in (None, evaluation.number) else f"{value.number:,}"] if some else []
+            rows.add_row(escape(name), written(value), value.unit, _ARROWS[value.better], *number)
         else:
             rows.caption = f"Values by latent group are not shown where there are more than {_MOST_GROUPS}."
     return rows
