@@ -193,6 +193,9 @@ def test_a_run_that_was_stopped_goes_on_and_one_that_is_finished_is_taken(tmp_pa
     before = run.directory.weights.stat().st_mtime_ns
     assert run_of(wanted, tmp_path).path == stopped
     assert run.directory.weights.stat().st_mtime_ns == before
+    run.directory.evaluation_of("test").unlink()
+    assert run_of(wanted, tmp_path).path == stopped
+    assert values_of(wanted, tmp_path) == run.evaluation["values"]
     # killed while it was evaluated: the weights are there, and the status still says that it is running
     run.directory.evaluation_of("test").unlink()
     run.directory.update_manifest(status="running")

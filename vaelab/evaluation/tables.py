@@ -37,13 +37,13 @@ def table(evaluation: Evaluation | Mapping[str, Any]) -> Table:
     rows.add_column("value ± standard error", justify="right", no_wrap=True)
     rows.add_column("unit")
     rows.add_column("better", justify="center")
-    some = any(value.number not in (None, evaluation.number) for value in evaluation.values.values())
-    if some:
+    numbers = {n: v.number for n, v in evaluation.values.items() if v.number not in (None, evaluation.number)}
+    if numbers:
         rows.add_column("of data", justify="right")
     groups = Counter(_stem(name) for name in evaluation.values)
     for name, value in evaluation.values.items():
         if groups[_stem(name)] <= _MOST_GROUPS:
-            number = ["" if value.number in (None, evaluation.number) else f"{value.number:,}"] if some else []
+            number = [f"{numbers[name]:,}"] if name in numbers else []
             rows.add_row(escape(name), written(value), value.unit, _ARROWS[value.better], *number)
         else:
             rows.caption = f"Values by latent group are not shown where there are more than {_MOST_GROUPS}."

@@ -38,7 +38,7 @@ def run_of(
     for directory in [] if again else _runs_of(experiment, out):
         if directory.in_use():
             raise RunError(f"{directory.path}: another process trains this experiment. Wait for it, or stop it.")
-        if directory.read_manifest().get("status") == "finished":
+        if directory.read_manifest().get("status") == "finished" and directory.read_evaluation() is not None:
             return load_run(directory.path, device or "auto")
         if any(directory.checkpoints.glob("step-*")):
             return resume(directory.path, device=device, console=console)
