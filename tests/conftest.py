@@ -40,7 +40,7 @@ def _shapes_of_overrides() -> None:
     from vaelab.registry import DECODERS, DIVERGENCES, ENCODERS
 
     for registry in (DECODERS, DIVERGENCES, ENCODERS):
-        len(registry)  # imports the built-in components
+        list(registry)  # imports the built-in components
     for base in (Encoder, Decoder, Divergence, Adversary):
         shape_checks.enforce_inherited(base)
 

@@ -81,6 +81,20 @@ def bench_compiled(benchmark: Any, model: str, tmp_path: Path, request: pytest.F
 
 
 @pytest.mark.benchmark(timer=time.process_time)
+def bench_backward(benchmark: Any, tmp_path: Path) -> None:
+    """The gradient of IWAE through all of 50 samples, and through 5 and 1 drawn by their weights."""
+    deep = {"kind": "mlp", "hidden": [200, 200]}
+    with ExitStack() as stack:
+
+        def of(backward: int | None) -> Any:
+            objective = {"kind": "iwae", "samples": 50, "backward": backward}
+            experiment = experiment_of(deep, deep, 50, 20, 600, data=digits(600), objective=objective)
+            return epochs(stack.enter_context(training(experiment, tmp_path)))
+
+        contest(benchmark, "iwae, K = 50", of(None), {"backward 5": of(5), "backward 1": of(1)}, 5)
+
+
+@pytest.mark.benchmark(timer=time.process_time)
 def bench_deep_hierarchy(benchmark: Any, tmp_path: Path) -> None:
     """Gradient checkpointing where it is meant for: time, and the activations that wait for the backward pass."""
     sets = ["training.batch_size=32", f"data={json.dumps(digits(160))}", "training.epochs=20"]

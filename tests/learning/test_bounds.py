@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.models import bits, losses, model_and
+from core.models import FLAT, HIERARCHY, bits, losses, model_and
 from core.test_exact_answers import linear_gaussian
 from vaelab.errors import BuildError
 from vaelab.model import VAE
 from vaelab.objectives import MODEL, Objective
-from vaelab.objectives.bounds import INFERENCE
+from vaelab.objectives.bounds import INFERENCE, ImportanceWeighted, systematic
 from vaelab.registry import OBJECTIVES
 from vaelab.types import Batch, BuildContext, StepContext
 
@@ -155,8 +155,6 @@ def test_dreg_has_no_noise_at_the_exact_posterior() -> None:
 
 
 def test_dreg_refuses_a_hierarchy() -> None:
-    from core.models import HIERARCHY
-
     with pytest.raises(BuildError, match=r"'dreg'.*'top_down'"):
         model_and("dreg", HIERARCHY)
 
@@ -250,3 +248,93 @@ def test_sticking_the_landing_has_the_gradient_of_the_elbo_and_no_noise_at_the_e
     loss = built(stl, model)(model, Batch(x), StepContext())[MODEL].value.mean()
     found = torch.autograd.grad(loss, list(model.posterior.parameters()))
     assert all(float(g.abs().max()) < 1e-12 for g in found)
+
+
+FAMILY: list[dict[str, Any]] = [
+    {"kind": "iwae", "samples": 12},
+    {"kind": "miwae", "samples": 4, "outer": 3},
+    {"kind": "ciwae", "samples": 12, "beta": 0.3},
+    {"kind": "piwae", "samples": 4, "outer": 3},
+    {"kind": "renyi", "samples": 12, "alpha": 0.5},
+    {"kind": "renyi", "samples": 12, "alpha": 1.0},
+    {"kind": "renyi", "samples": 12, "alpha": -2.0},
+    {"kind": "renyi", "samples": 12, "alpha": "max"},
+]
+
+
+def named(config: dict[str, Any]) -> str:
+    return "-".join(str(value) for value in config.values())
+
+
+@pytest.mark.parametrize("config", FAMILY, ids=named)
+def test_shares_are_the_gradient_of_the_bound(config: dict[str, Any]) -> None:
+    objective = built(config, wrong()[0])
+    assert isinstance(objective, ImportanceWeighted)
+    log_weight = torch.randn(12, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64, requires_grad=True)
+    for bound in objective.bounds().values():
+        (found,) = torch.autograd.grad(bound.value(log_weight).sum(), log_weight)
+        shares = bound.shares(log_weight)
+        torch.testing.assert_close(shares, found)
+        torch.testing.assert_close(shares.sum(0), torch.ones(7, dtype=torch.float64))
+        assert float(shares.detach().min()) >= 0
+
+
+def test_systematic_draws_come_as_often_as_their_shares_ask() -> None:
+    shares = torch.rand(9, 1, generator=torch.Generator().manual_seed(1), dtype=torch.float64).square()
+    shares[4] = 0
+    shares = (shares / shares.sum()).expand(9, 4000)
+    torch.manual_seed(0)
+    for number in (1, 3, 20):
+        counts = torch.nn.functional.one_hot(systematic(shares, number), 9).sum(0).double()
+        mean, error = counts.mean(0), counts.std(0) / 4000**0.5
+        assert bool(((mean - number * shares[:, 0]).abs() <= 4.5 * error + 1e-12).all())
+        # never further from the expectation than rounding asks, which independent draws are
+        assert bool(((counts - number * shares.t()).abs() < 1).all())
+    assert float(counts[:, 4].max()) == 0
+
+
+def test_shares_that_round_to_less_than_one_in_sum_draw_no_index_beyond_them() -> None:
+    assert int(systematic(torch.full((3, 2000), 0.3, dtype=torch.float64), 4).max()) == 2
+
+
+@pytest.mark.parametrize(("config", "repeats"), [(FAMILY[0], 900), (FAMILY[3], 450)], ids=["iwae", "piwae"])
+def test_a_gradient_through_some_samples_is_that_through_all(config: dict[str, Any], repeats: int) -> None:
+    some = gradients({**config, "backward": 3}, repeats)
+    whole = gradients(config, repeats // 2, seed=1)
+    assert some.keys() == whole.keys()
+    for player in whole:
+        assert agree(some[player], whole[player])
+
+
+@pytest.mark.parametrize("base", ["flat", "hierarchy"])
+def test_a_gradient_through_some_samples_leaves_the_loss_as_it_is(base: str) -> None:
+    batch, found = bits(dtype=torch.float64), []
+    for backward in (None, 2):
+        config = {"kind": "iwae", "samples": 6, "backward": backward}
+        model, objective = model_and(config, HIERARCHY if base == "hierarchy" else FLAT)
+        torch.manual_seed(5)
+        result = objective(model.double(), batch, StepContext())[MODEL]
+        found.append(result.terms)
+        result.value.mean().backward()
+        assert all(p.grad is not None for p in model.parameters())
+    assert found[0].keys() == found[1].keys()
+    for name, value in found[0].items():
+        torch.testing.assert_close(found[1][name], value)
+
+
+def test_the_largest_weight_alone_is_the_gradient_through_one_sample() -> None:
+    # no chance is left, so the two must agree to the last digits
+    config = {"kind": "renyi", "samples": 6, "alpha": "max"}
+    whole, one = gradients(config, 1)[MODEL], gradients({**config, "backward": 1}, 1)[MODEL]
+    torch.testing.assert_close(one, whole)
+
+
+def test_a_gradient_through_some_samples_is_refused_where_it_cannot_be() -> None:
+    with pytest.raises(ValueError, match='"backward" is 6, and there are 6 samples'):
+        OBJECTIVES._validate({"kind": "miwae", "samples": 3, "outer": 2, "backward": 6})
+    with pytest.raises(BuildError, match="batch normalisation of 'dcgan'"):
+        model_and(
+            {"kind": "iwae", "samples": 5, "backward": 2},
+            shape=(1, 16, 16),
+            decoder={"kind": "dcgan", "channels": 4, "levels": 2},
+        )

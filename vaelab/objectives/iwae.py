@@ -5,18 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, PositiveInt
-from torch import nn
+from torch import Tensor, nn
 
-from vaelab.objectives.base import MODEL, Loss, Objective, ObjectiveConfig
-from vaelab.objectives.bounds import INFERENCE, iwae_bound, miwae_bound, split_players, terms
+from vaelab.objectives.base import MODEL
+from vaelab.objectives.bounds import (
+    INFERENCE,
+    Bound,
+    ImportanceWeighted,
+    ImportanceWeightedConfig,
+    importance_weighted,
+    iwae_bound,
+    mean_of_bounds,
+    split_players,
+)
 from vaelab.registry import OBJECTIVES
-from vaelab.types import Batch, StepContext
 
 if TYPE_CHECKING:
     from vaelab.model import VAE
 
 
-class IwaeConfig(ObjectiveConfig):
+class IwaeConfig(ImportanceWeightedConfig):
     """Arguments of the importance-weighted bound."""
 
     kind: Literal["iwae"] = "iwae"
@@ -26,7 +34,7 @@ class IwaeConfig(ObjectiveConfig):
 
 
 @OBJECTIVES.register(IwaeConfig)
-class Iwae(Objective[IwaeConfig]):
+class Iwae(ImportanceWeighted[IwaeConfig]):
     r"""The importance-weighted bound, $-\log\frac1K\sum_k \frac{p(x, z_k)}{q(z_k \mid x)}$.
 
     Burda et al. (2016, equation 8), with the plain reparametrised gradient. With K = 1 it is the negative ELBO whose KL
@@ -38,14 +46,11 @@ class Iwae(Objective[IwaeConfig]):
     loses its signal as K grows, for which `dreg` and `piwae` were made.
     """
 
-    def forward(self, model: VAE, batch: Batch, context: StepContext) -> dict[str, Loss]:
-        trace = model.infer(batch, self.config.samples)
-        log_weight = trace.log_weight
-        loss = -iwae_bound(log_weight)
-        return {MODEL: Loss(loss, terms(trace, loss, log_weight))}
+    def bounds(self) -> dict[str, Bound]:
+        return {MODEL: importance_weighted()}
 
 
-class MiwaeConfig(ObjectiveConfig):
+class MiwaeConfig(ImportanceWeightedConfig):
     """Arguments of the mean of importance-weighted bounds."""
 
     kind: Literal["miwae"] = "miwae"
@@ -56,9 +61,13 @@ class MiwaeConfig(ObjectiveConfig):
     outer: PositiveInt = 8
     """M, number of bounds; M K samples are drawn."""
 
+    @property
+    def draws(self) -> int:
+        return self.outer * self.samples
+
 
 @OBJECTIVES.register(MiwaeConfig)
-class Miwae(Objective[MiwaeConfig]):
+class Miwae(ImportanceWeighted[MiwaeConfig]):
     r"""The mean of M bounds, $-\frac1M\sum_m \log\frac1K\sum_k w_{mk}$ (Rainforth et al. 2018, equation 8).
 
     The encoder's gradient has a better signal-to-noise ratio than that of IWAE with M K samples, whose bound is tighter.
@@ -69,14 +78,11 @@ class Miwae(Objective[MiwaeConfig]):
     as many.
     """
 
-    def forward(self, model: VAE, batch: Batch, context: StepContext) -> dict[str, Loss]:
-        trace = model.infer(batch, self.config.outer * self.config.samples)
-        log_weight = trace.log_weight
-        loss = -miwae_bound(log_weight, self.config.outer)
-        return {MODEL: Loss(loss, terms(trace, loss, log_weight))}
+    def bounds(self) -> dict[str, Bound]:
+        return {MODEL: mean_of_bounds(self.config.outer)}
 
 
-class CiwaeConfig(ObjectiveConfig):
+class CiwaeConfig(ImportanceWeightedConfig):
     """Arguments of the combination of ELBO and importance-weighted bound."""
 
     kind: Literal["ciwae"] = "ciwae"
@@ -89,7 +95,7 @@ class CiwaeConfig(ObjectiveConfig):
 
 
 @OBJECTIVES.register(CiwaeConfig)
-class Ciwae(Objective[CiwaeConfig]):
+class Ciwae(ImportanceWeighted[CiwaeConfig]):
     r"""$-\beta\,\mathrm{ELBO} - (1-\beta)\,\mathrm{IWAE}_K$ (Rainforth et al. 2018, equation 9).
 
     *Cost*: K passes of the decoder and one of the encoder.
@@ -98,14 +104,19 @@ class Ciwae(Objective[CiwaeConfig]):
     and the cost is that of `iwae`.
     """
 
-    def forward(self, model: VAE, batch: Batch, context: StepContext) -> dict[str, Loss]:
-        trace = model.infer(batch, self.config.samples)
-        log_weight, beta = trace.log_weight, self.config.beta
-        loss = -beta * log_weight.mean(0) - (1 - beta) * iwae_bound(log_weight)
-        return {MODEL: Loss(loss, terms(trace, loss, log_weight))}
+    def bounds(self) -> dict[str, Bound]:
+        beta, one = self.config.beta, importance_weighted()
+
+        def value(log_weight: Tensor) -> Tensor:
+            return beta * log_weight.mean(0) + (1 - beta) * iwae_bound(log_weight)
+
+        def shares(log_weight: Tensor) -> Tensor:
+            return beta / log_weight.shape[0] + (1 - beta) * one.shares(log_weight)
+
+        return {MODEL: Bound(value, shares)}
 
 
-class PiwaeConfig(ObjectiveConfig):
+class PiwaeConfig(ImportanceWeightedConfig):
     """Arguments of the partially importance-weighted autoencoder."""
 
     kind: Literal["piwae"] = "piwae"
@@ -116,9 +127,13 @@ class PiwaeConfig(ObjectiveConfig):
     outer: PositiveInt = 8
     """M, number of those bounds; M K samples are drawn, and the generative model's bound takes all."""
 
+    @property
+    def draws(self) -> int:
+        return self.outer * self.samples
+
 
 @OBJECTIVES.register(PiwaeConfig)
-class Piwae(Objective[PiwaeConfig]):
+class Piwae(ImportanceWeighted[PiwaeConfig]):
     r"""IWAE with M K samples for the generative model, MIWAE (M, K) for the inference network.
 
     The generative model minimises $-\log\frac{1}{MK}\sum_{m,k} w_{mk}$, the inference network
@@ -133,15 +148,8 @@ class Piwae(Objective[PiwaeConfig]):
     step.
     """
 
-    def forward(self, model: VAE, batch: Batch, context: StepContext) -> dict[str, Loss]:
-        trace = model.infer(batch, self.config.outer * self.config.samples)
-        log_weight = trace.log_weight
-        loss = -iwae_bound(log_weight)
-        inference = -miwae_bound(log_weight, self.config.outer)
-        return {
-            MODEL: Loss(loss, terms(trace, loss, log_weight)),
-            INFERENCE: Loss(inference, {"inference/loss": inference}),
-        }
+    def bounds(self) -> dict[str, Bound]:
+        return {MODEL: importance_weighted(), INFERENCE: mean_of_bounds(self.config.outer)}
 
     def players(self, model: VAE) -> dict[str, list[nn.Parameter]]:
         return split_players(model)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+import torch
 from pydantic import PositiveInt
+from torch import Tensor
 
-from vaelab.objectives.base import MODEL, Loss, Objective, ObjectiveConfig
-from vaelab.objectives.bounds import iwae_bound, terms
+from vaelab.objectives.base import MODEL
+from vaelab.objectives.bounds import Bound, ImportanceWeighted, ImportanceWeightedConfig, iwae_bound
 from vaelab.registry import OBJECTIVES
-from vaelab.types import Batch, StepContext
-
-if TYPE_CHECKING:
-    from vaelab.model import VAE
 
 
-class RenyiConfig(ObjectiveConfig):
+class RenyiConfig(ImportanceWeightedConfig):
     """Arguments of the variational Renyi bound."""
 
     kind: Literal["renyi"] = "renyi"
@@ -28,7 +26,7 @@ class RenyiConfig(ObjectiveConfig):
 
 
 @OBJECTIVES.register(RenyiConfig)
-class Renyi(Objective[RenyiConfig]):
+class Renyi(ImportanceWeighted[RenyiConfig]):
     r"""$-\frac{1}{1-\alpha}\log\frac1K\sum_k w_k^{1-\alpha}$ (Li & Turner 2016, equation 7).
 
     Non-increasing in alpha: for alpha > 0 a lower bound of $\log p(x)$ in expectation as K grows, for alpha < 0 an upper
@@ -40,13 +38,16 @@ class Renyi(Objective[RenyiConfig]):
     few samples are biased, and far from alpha 1 gradients are noisy.
     """
 
-    def forward(self, model: VAE, batch: Batch, context: StepContext) -> dict[str, Loss]:
-        trace = model.infer(batch, self.config.samples)
-        log_weight, alpha = trace.log_weight, self.config.alpha
+    def bounds(self) -> dict[str, Bound]:
+        alpha = self.config.alpha
         if alpha == "max":
-            loss = -log_weight.max(0).values
-        elif alpha == 1:
-            loss = -log_weight.mean(0)
-        else:
-            loss = -iwae_bound((1 - alpha) * log_weight) / (1 - alpha)
-        return {MODEL: Loss(loss, terms(trace, loss, log_weight))}
+            return {
+                MODEL: Bound(lambda w: w.max(0).values, lambda w: torch.zeros_like(w).scatter(0, w.argmax(0, True), 1))
+            }
+        if alpha == 1:
+            return {MODEL: Bound(lambda w: w.mean(0), lambda w: torch.full_like(w, 1 / w.shape[0]))}
+
+        def value(log_weight: Tensor) -> Tensor:
+            return iwae_bound((1 - alpha) * log_weight) / (1 - alpha)
+
+        return {MODEL: Bound(value, lambda log_weight: ((1 - alpha) * log_weight).softmax(0))}
