@@ -35,7 +35,9 @@ def workplace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]
     place = tmp_path / "work"
     place.mkdir()
     (place / "experiments").symlink_to(ROOT / "experiments", target_is_directory=True)
-    before = {name: dict(registry._entries) for name, registry in FAMILIES.items() if len(registry)}
+    for registry in FAMILIES.values():
+        list(registry)  # imports every component, so that none is imported below and forgotten afterwards
+    before = {name: dict(registry._entries) for name, registry in FAMILIES.items()}
     modules = set(sys.modules)
     monkeypatch.chdir(place)
     monkeypatch.syspath_prepend(str(place))

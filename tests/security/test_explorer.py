@@ -223,9 +223,11 @@ def test_every_answer_has_the_headers_and_the_page_its_policy(page: Page):
 def test_a_silent_crowd_does_not_shut_the_page_out_for_good(page: Page):
     crowd = [socket.create_connection(("127.0.0.1", page.port), timeout=20) for _ in range(40)]
     try:
-        time.sleep(0.2)
-        refused = [one for one in crowd if _closed(one)]
-        assert len(refused) >= 40 - 32
+        # the server takes its time on a busy machine; a socket that was closed says so again each time
+        deadline = time.monotonic() + 20
+        while sum(map(_closed, crowd)) < 40 - 32:
+            assert time.monotonic() < deadline, "the server takes more connections than it says"
+            time.sleep(0.1)
     finally:
         for one in crowd:
             one.close()
