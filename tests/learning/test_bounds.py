@@ -322,6 +322,25 @@ def test_a_gradient_through_some_samples_leaves_the_loss_as_it_is(base: str) -> 
         torch.testing.assert_close(found[1][name], value)
 
 
+def test_a_warm_up_weighs_the_latent_part_of_the_weights() -> None:
+    batch = bits(dtype=torch.float64)
+    ramp = {"kind": "linear", "start": 0.25, "end": 1.0, "steps": 3}
+    expected = []
+    for backward in (None, 4):
+        model, objective = model_and({"kind": "iwae", "samples": 5, "kl_weight": ramp, "backward": backward}, HIERARCHY)
+        model = model.double()
+        for step, beta in ((0, 0.25), (2, 0.75), (9, 1.0)):
+            torch.manual_seed(2)
+            terms = objective(model, batch, StepContext(step))[MODEL].terms
+            torch.manual_seed(2)
+            trace = model.infer(batch, 5)
+            log_weight = trace.log_px + beta * (trace.log_weight - trace.log_px)
+            torch.testing.assert_close(terms["loss"], math.log(5) - log_weight.logsumexp(0))
+            torch.testing.assert_close(terms["negative_elbo"], -trace.log_weight.mean(0))
+            expected.append(terms["loss"])
+    assert not torch.allclose(expected[0], expected[1])
+
+
 def test_the_largest_weight_alone_is_the_gradient_through_one_sample() -> None:
     # no chance is left, so the two must agree to the last digits
     config = {"kind": "renyi", "samples": 6, "alpha": "max"}

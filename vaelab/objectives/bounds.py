@@ -17,7 +17,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from vaelab.errors import BuildError
 from vaelab.inference import Trace, infer_latents, sample_mean, score
 from vaelab.objectives.base import MODEL, Loss, Objective, ObjectiveConfig
-from vaelab.types import Batch, StepContext
+from vaelab.schedules import NonNegativeScalar, schedule
+from vaelab.types import Batch, BuildContext, StepContext
 
 if TYPE_CHECKING:
     from typing import Self
@@ -72,6 +73,10 @@ class ImportanceWeightedConfig(ObjectiveConfig):
     """Number of samples that the gradient is taken through, drawn in proportion to their shares in it; null for all.
     Unbiased, and the others cost the decoder's forward pass alone, at the price of a noisier gradient."""
 
+    kl_weight: NonNegativeScalar = 1.0
+    r"""Beta of the weights $p(x \mid z)\,(p(z) / q(z \mid x))^\beta$: a number or a schedule, which makes a warm-up
+    (Sønderby et al. 2016). Where it is not 1, the objective is no bound."""
+
     @property
     def draws(self) -> int:
         """All samples a datum."""
@@ -95,8 +100,14 @@ class ImportanceWeighted(Objective[C]):
 
     The gradient of such a bound is $\sum_k s_k \nabla\log w_k$ with the shares s of `Bound`. With `backward` S it is
     estimated by $\frac1S\sum_{k \in I}\nabla\log w_k$, where I holds sample k on average $S s_k$ times (Burda et al. 2016,
-    section 3; Li & Turner 2016, section 4.2): the decoder is run on all samples without a graph, and on I with one.
+    section 3; Li & Turner 2016, section 4.2): the decoder is run on all samples without a graph, and on I with one. With
+    `kl_weight` the log weights are $\log p(x \mid z) + \beta\,(\log p(z) - \log q(z \mid x))$; what is logged as
+    `negative_elbo` and `kl` stays without the weight.
     """
+
+    def __init__(self, config: C, context: BuildContext) -> None:
+        super().__init__(config, context)
+        self.kl_weight = schedule(config.kl_weight)
 
     @abstractmethod
     def bounds(self) -> dict[str, Bound]:
@@ -114,36 +125,28 @@ class ImportanceWeighted(Objective[C]):
                 )
 
     def forward(self, model: VAE, batch: Batch, context: StepContext) -> dict[str, Loss]:
-        if self.config.backward is None:
-            trace = model.infer(batch, self.config.draws)
-            log_weight = trace.log_weight
-            values = {player: -bound.value(log_weight) for player, bound in self.bounds().items()}
-            return self._losses(trace, log_weight, values, values)
+        backward = self.config.backward
         groups, state = infer_latents(model, batch, self.config.draws)
         code = model.prior.readout(state)
-        with torch.no_grad():
+        with torch.set_grad_enabled(backward is None and torch.is_grad_enabled()):
             trace = Trace(batch, groups, model.decoder.distribution(code, model.likelihood))
-            trace.log_px  # noqa: B018  scored here, where no graph is kept
-        latent = torch.stack([group.log_p - group.log_q for group in groups]).sum(0)
-        log_weight = trace.log_px + latent.detach()
-        values = {player: -bound.value(log_weight) for player, bound in self.bounds().items()}
-        surrogates = {}
+            log_px = trace.log_px
+        latent = groups[0].log_p - groups[0].log_q
+        for group in groups[1:]:
+            latent = latent + group.log_p - group.log_q
+        weight = self.kl_weight(context)
+        weighted = latent if self.kl_weight.constant and weight == 1.0 else weight * latent
+        log_weight = log_px + (weighted if backward is None else weighted.detach())
+        losses = {}
         for player, bound in self.bounds().items():
-            chosen = systematic(bound.shares(log_weight), self.config.backward)
-            likelihood = model.decoder.distribution(_take(code, chosen), model.likelihood)
-            surrogates[player] = -(score(likelihood, batch) + _take(latent, chosen)).mean(0)
-        return self._losses(trace, log_weight, values, surrogates)
-
-    @staticmethod
-    def _losses(
-        trace: Trace, log_weight: Tensor, values: dict[str, Tensor], minimised: dict[str, Tensor]
-    ) -> dict[str, Loss]:
-        losses = {
-            player: Loss(minimised[player], {f"{player}/loss": value})
-            for player, value in values.items()
-            if player != MODEL
-        }
-        return {MODEL: Loss(minimised[MODEL], terms(trace, values[MODEL], log_weight)), **losses}
+            value = loss = -bound.value(log_weight)
+            if backward is not None:
+                chosen = systematic(bound.shares(log_weight), backward)
+                likelihood = model.decoder.distribution(_take(code, chosen), model.likelihood)
+                loss = -(score(likelihood, batch) + _take(weighted, chosen)).mean(0)
+            logged = terms(trace, value, log_px + latent) if player == MODEL else {f"{player}/loss": value}
+            losses[player] = Loss(loss, logged)
+        return losses
 
 
 def systematic(shares: Tensor, number: int) -> Tensor:
