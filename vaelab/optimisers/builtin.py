@@ -17,7 +17,7 @@ from vaelab.registry import OPTIMISERS
 C = TypeVar("C", bound=OptimiserConfig)
 
 
-class _AdamArguments(OptimiserConfig):
+class AdamArguments(OptimiserConfig):
     """Arguments of the Adam family."""
 
     beta1: float = Field(0.9, ge=0, lt=1)
@@ -44,7 +44,7 @@ class _Fused(Optimiser[C]):
         self.take = FusedStep(self.torch, type(self).kernel)
 
 
-class AdamConfig(_AdamArguments):
+class AdamConfig(AdamArguments):
     """Arguments of Adam."""
 
     kind: Literal["adam"] = "adam"
@@ -74,7 +74,7 @@ class Adam(_Fused[AdamConfig]):
         )
 
 
-class AdamWConfig(_AdamArguments):
+class AdamWConfig(AdamArguments):
     """Arguments of AdamW."""
 
     kind: Literal["adamw"] = "adamw"
@@ -101,7 +101,7 @@ class AdamW(_Fused[AdamWConfig]):
         return eager(torch.optim.AdamW)(parameters, **common, **self.config.adam(), fused=True)
 
 
-class AdamaxConfig(_AdamArguments):
+class AdamaxConfig(AdamArguments):
     """Arguments of Adamax."""
 
     kind: Literal["adamax"] = "adamax"
@@ -123,7 +123,7 @@ class Adamax(Optimiser[AdamaxConfig]):
         return eager(torch.optim.Adamax)(parameters, **common, **self.config.adam(), foreach=True)
 
 
-class RAdamConfig(_AdamArguments):
+class RAdamConfig(AdamArguments):
     """Arguments of RAdam."""
 
     kind: Literal["radam"] = "radam"
