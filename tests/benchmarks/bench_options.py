@@ -95,6 +95,20 @@ def bench_backward(benchmark: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.benchmark(timer=time.process_time)
+@pytest.mark.parametrize("samples", [1, 5])
+def bench_soap(benchmark: Any, tmp_path: Path, samples: int) -> None:
+    """Adam's epoch and SOAP's, in the networks of Burda et al. and batches of 100."""
+    deep = {"kind": "mlp", "hidden": [200, 200]}
+    with ExitStack() as stack:
+
+        def of(kind: str) -> Any:
+            changes = {"objective": {"kind": "iwae", "samples": samples}, "training": {"optimiser": kind}}
+            return epochs(stack.enter_context(training(experiment_of(deep, deep, 50, 100, 2000, **changes), tmp_path)))
+
+        contest(benchmark, f"Adam, K = {samples}", of("adam"), {"soap": of("soap")}, 5)
+
+
+@pytest.mark.benchmark(timer=time.process_time)
 def bench_deep_hierarchy(benchmark: Any, tmp_path: Path) -> None:
     """Gradient checkpointing where it is meant for: time, and the activations that wait for the backward pass."""
     sets = ["training.batch_size=32", f"data={json.dumps(digits(160))}", "training.epochs=20"]

@@ -108,7 +108,7 @@ class Rotated(torch.optim.Optimizer):
 
     def _step(self, group: dict[str, Any], parameters: list[nn.Parameter]) -> None:
         beta1, beta2 = group["betas"]
-        moved: list[nn.Parameter] = []
+        moved: list[Tensor] = []
         states: list[dict[str, Any]] = []
         gradients: list[Tensor] = []
         for parameter in parameters:
@@ -134,9 +134,8 @@ class Rotated(torch.optim.Optimizer):
         torch._foreach_mul_(steps, [-group["lr"] / (1 - beta1 ** state["step"]) for state in states])
         if group["weight_decay"]:
             torch._foreach_mul_(moved, 1 - group["lr"] * group["weight_decay"])
-        torch._foreach_add_(
-            moved, [_back(s, step).view_as(p) for p, s, step in zip(moved, states, steps, strict=True)]
-        )
+        ahead = [_back(s, step).view_as(p) for p, s, step in zip(moved, states, steps, strict=True)]
+        torch._foreach_add_(moved, ahead)
         for parameter, state in zip(moved, states, strict=True):
             _accumulate(state, _matrix(cast("Tensor", parameter.grad)), group)
             if state["step"] % group["frequency"] == 0:
