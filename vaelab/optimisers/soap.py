@@ -136,8 +136,8 @@ class Rotated(torch.optim.Optimizer):
             torch._foreach_mul_(moved, 1 - group["lr"] * group["weight_decay"])
         ahead = [_back(s, step).view_as(p) for p, s, step in zip(moved, states, steps, strict=True)]
         torch._foreach_add_(moved, ahead)
-        for parameter, state in zip(moved, states, strict=True):
-            _accumulate(state, _matrix(cast("Tensor", parameter.grad)), group)
+        for tensor, state in zip(moved, states, strict=True):
+            _accumulate(state, _matrix(cast("Tensor", tensor.grad)), group)
             if state["step"] % group["frequency"] == 0:
                 _refresh(state)
 
