@@ -49,8 +49,8 @@ class SOAP(Optimiser[SOAPConfig]):
     *Cost*: for a matrix of m rows and n columns, $3 m^2 n$ multiplications a step for each of the two sides (m and n exchanged for
     the other), and the memory of `adam` with two $m \times m$ and two $n \times n$ matrices more.
 
-    Use it where many epochs are trained: plain networks reach the same bound in a fraction of Adam's epochs, and with several samples
-    or large batches a step costs little more.
+    Use it where `adam` would train for hundreds of epochs: it needs fewer of them to the same bound, each of which costs more. The
+    share of its matrices falls as batches or samples grow.
     """
 
     def create(self, parameters: list[nn.Parameter], common: dict[str, Any]) -> torch.optim.Optimizer:
