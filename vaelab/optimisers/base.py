@@ -25,6 +25,23 @@ class OptimiserConfig(ComponentConfig):
     """Weight decay, as torch's optimiser of that name defines it."""
 
 
+class AdamArguments(OptimiserConfig):
+    """Arguments of the Adam family."""
+
+    beta1: float = Field(0.9, ge=0, lt=1)
+    """Decay of the running mean of the gradient."""
+
+    beta2: float = Field(0.999, ge=0, lt=1)
+    """Decay of the running mean of its square."""
+
+    eps: float = Field(1e-8, gt=0)
+    """Added to the denominator."""
+
+    def adam(self) -> dict[str, Any]:
+        """The arguments by torch's names."""
+        return {"betas": (self.beta1, self.beta2), "eps": self.eps}
+
+
 C = TypeVar("C", bound=OptimiserConfig)
 
 

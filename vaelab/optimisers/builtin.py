@@ -9,29 +9,12 @@ import torch
 from pydantic import Field, model_validator
 from torch import nn
 
-from vaelab.optimisers.base import Optimiser, OptimiserConfig
+from vaelab.optimisers.base import AdamArguments, Optimiser, OptimiserConfig
 from vaelab.optimisers.eager import eager
 from vaelab.optimisers.fused import FusedStep
 from vaelab.registry import OPTIMISERS
 
 C = TypeVar("C", bound=OptimiserConfig)
-
-
-class AdamArguments(OptimiserConfig):
-    """Arguments of the Adam family."""
-
-    beta1: float = Field(0.9, ge=0, lt=1)
-    """Decay of the running mean of the gradient."""
-
-    beta2: float = Field(0.999, ge=0, lt=1)
-    """Decay of the running mean of its square."""
-
-    eps: float = Field(1e-8, gt=0)
-    """Added to the denominator."""
-
-    def adam(self) -> dict[str, Any]:
-        """The arguments by torch's names."""
-        return {"betas": (self.beta1, self.beta2), "eps": self.eps}
 
 
 class _Fused(Optimiser[C]):

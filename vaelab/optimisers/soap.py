@@ -9,8 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from vaelab.optimisers.base import Optimiser
-from vaelab.optimisers.builtin import AdamArguments
+from vaelab.optimisers.base import AdamArguments, Optimiser
 from vaelab.optimisers.eager import eager
 from vaelab.registry import OPTIMISERS, default
 from vaelab.schedules import NonNegativeScalar
