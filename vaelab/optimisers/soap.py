@@ -120,6 +120,7 @@ class Rotated(torch.optim.Optimizer):
             moved.append(parameter)
             states.append(state)
             gradients.append(_into(state, gradient))
+            _accumulate(state, gradient, group)
         if not moved:
             return
         means, squares = [state["mean"] for state in states], [state["square"] for state in states]
@@ -135,8 +136,7 @@ class Rotated(torch.optim.Optimizer):
             torch._foreach_mul_(moved, 1 - group["lr"] * group["weight_decay"])
         ahead = [_back(s, step).view_as(p) for p, s, step in zip(moved, states, steps, strict=True)]
         torch._foreach_add_(moved, ahead)
-        for tensor, state in zip(moved, states, strict=True):
-            _accumulate(state, _matrix(cast("Tensor", tensor.grad)), group)
+        for state in states:
             if state["step"] % group["frequency"] == 0:
                 _refresh(state)
 
