@@ -108,7 +108,7 @@ class TrainingConfig(Section):
     """Decay of the running mean of the weights with which the model is evaluated."""
 
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the forward pass (autocast); the weights stay in float32."""
+    """Of the layers (autocast); weights, draws, densities and sums stay in float32."""
 
     compile: bool = False
     """Compile the forward pass with torch.compile."""

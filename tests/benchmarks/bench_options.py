@@ -81,17 +81,20 @@ def bench_compiled(benchmark: Any, model: str, tmp_path: Path, request: pytest.F
 
 
 @pytest.mark.benchmark(timer=time.process_time)
-def bench_backward(benchmark: Any, tmp_path: Path) -> None:
-    """The gradient of IWAE through all of 50 samples, and through 5 and 1 drawn by their weights."""
+def bench_many_samples(benchmark: Any, tmp_path: Path) -> None:
+    """The gradient of IWAE through all of 50 samples; through 5 and 1 drawn by their weights; and with layers in bfloat16."""
     deep = {"kind": "mlp", "hidden": [200, 200]}
     with ExitStack() as stack:
 
-        def of(backward: int | None) -> Any:
-            objective = {"kind": "iwae", "samples": 50, "backward": backward}
-            experiment = experiment_of(deep, deep, 50, 20, 600, data=digits(600), objective=objective)
-            return epochs(stack.enter_context(training(experiment, tmp_path)))
+        def of(backward: int | None = None, precision: str = "float32") -> Any:
+            changes = {
+                "objective": {"kind": "iwae", "samples": 50, "backward": backward},
+                "training": {"precision": precision},
+            }
+            return epochs(stack.enter_context(training(experiment_of(deep, deep, 50, 20, 600, **changes), tmp_path)))
 
-        contest(benchmark, "iwae, K = 50", of(None), {"backward 5": of(5), "backward 1": of(1)}, 5)
+        others = {"backward 5": of(5), "backward 1": of(1), "bfloat16": of(precision="bfloat16")}
+        contest(benchmark, "iwae, K = 50", of(), others, 5)
 
 
 @pytest.mark.benchmark(timer=time.process_time)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from vaelab.training.averaging import WeightAverage
 from vaelab.training.checkpoint import flatten_optimiser, unflatten_optimiser
 from vaelab.training.guard import Guard, Trouble
 from vaelab.training.layout import batch_in_channels_last, channels_last, in_channels_last, recompute
+from vaelab.training.precision import LayersInBfloat16
 from vaelab.training.sums import TermSums
 from vaelab.types import Batch, Split, StepContext
 
@@ -50,6 +51,11 @@ class Update:
         self.config = config
         if config.memory_format == "channels_last":  # before optimisers and means, which take the order over
             channels_last(model)
+        self.forward = _Forward(model, objective)
+        # before the blocks that are run again, so that their layers are in bfloat16 then too
+        self.precision: Callable[[], AbstractContextManager[None]] = (
+            LayersInBfloat16(self.forward, model.device) if config.precision == "bfloat16" else nullcontext
+        )
         if config.gradient_checkpointing:
             recompute(model)
         self.parameters = objective.players(model)
@@ -60,7 +66,6 @@ class Update:
         }
         self.average = WeightAverage(model, config.ema) if config.ema else None
         self.sums = TermSums()
-        self.forward = _Forward(model, objective)
         self.guard = Guard(self.forward, self.parameters, self.optimisers, config, model.device)
         self.run: Callable[[Batch, StepContext], dict[str, Loss]] = (
             torch.compile(self.forward, mode=config.compile_mode) if config.compile else self.forward
@@ -94,16 +99,16 @@ class Update:
         """Add the gradients of one micro-batch of `parts`."""
         if self.config.memory_format == "channels_last":
             batch = batch_in_channels_last(batch)
-        with self._autocast():
+        with self.precision():
             losses = self.run(batch, context)
-        last = list(losses)[-1]
-        for player, loss in losses.items():
-            value = self._scalar(loss)
-            if parts > 1:
-                value = value / parts
-            # one player's gradients need no choice of inputs; several may share a graph, which the last one frees
-            inputs = None if len(losses) == 1 else self.parameters[player]
-            self.backward(value, inputs, retain_graph=player != last)
+            last = list(losses)[-1]
+            for player, loss in losses.items():
+                value = self._scalar(loss)
+                if parts > 1:
+                    value = value / parts
+                # one player's gradients need no choice of inputs; several may share a graph, which the last one frees
+                inputs = None if len(losses) == 1 else self.parameters[player]
+                self.backward(value, inputs, retain_graph=player != last)
         self.sums.add(losses)
 
     def backward(self, value: Tensor, inputs: list[nn.Parameter] | None, *, retain_graph: bool) -> None:
@@ -115,11 +120,6 @@ class Update:
 
     def exchange(self) -> None:
         """Between the backward passes and the step."""
-
-    def _autocast(self) -> Any:
-        if self.config.precision == "float32":
-            return nullcontext()
-        return torch.autocast(self.model.device.type, dtype=torch.bfloat16)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """What a checkpoint holds of it: tensors, and what JSON can hold."""
