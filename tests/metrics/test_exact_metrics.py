@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from vaelab.errors import ConfigError, DataError
+from vaelab.inference import infer_latents
 from vaelab.metrics import EvaluationContext, averaged, latent_moments, measure
 from vaelab.metrics.active_units import ActiveUnitsConfig
 from vaelab.metrics.importance_nll import ImportanceNLLConfig
@@ -135,6 +136,28 @@ def test_mutual_information_and_aggregate_kl_make_the_rate(linear, splits_of):
     total = values["mutual_information"].value + values["aggregate_kl"].value
     assert total == pytest.approx(values["rate"].value, abs=5 * values["aggregate_kl"].stderr)
     assert 0.5 < values["mutual_information"].value < math.log(50)
+
+
+def test_mutual_information_is_that_of_the_exact_mixture(linear, splits_of, monkeypatch):
+    seen = []
+
+    def keep(*args):
+        seen.extend(infer_latents(*args)[0])
+        return seen[-1:], None
+
+    monkeypatch.setattr("vaelab.metrics.mutual_information.infer_latents", keep)
+    split, config = splits_of(linear.x), MutualInformationConfig(limit=50, max_elements=30)
+    values = measure([config], linear.model(exact=False), split, EvaluationContext(batch_size=7))
+    z, log_q = torch.cat([group.z[0] for group in seen]), torch.cat([group.log_q[0] for group in seen])
+    pairs = torch.cat([group.q.log_prob(z.unsqueeze(1)) for group in seen], 1)  # each draw under each posterior
+    assert pairs.shape == (50, 50)
+    expected = (log_q - pairs.logsumexp(1)).mean().item() + math.log(50)
+    assert values["mutual_information"].value == pytest.approx(expected, abs=1e-5)
+
+
+def test_mutual_information_of_one_datum(linear, splits_of):
+    with pytest.raises(DataError, match="needs 2 data"):
+        measure([MutualInformationConfig()], linear.model(), splits_of(linear.x[:1]), EvaluationContext())
 
 
 def test_two_metrics_of_one_name_and_empty_splits_are_refused(linear, splits_of):

@@ -58,7 +58,9 @@ def constant_component(z: Tensor) -> int | None:
     return int(constant[0]) if len(constant) else None
 
 
-def log_mixture(z: Tensor, components: Distribution, own: float, max_elements: int = 2**22) -> LogDensities:
+def log_mixture(
+    z: Tensor, components: Distribution, own: float, max_elements: int = 2**22, *, marginals: bool = True
+) -> LogDensities:
     r"""$\log\big[w\, q_i(z_i) + \frac{1-w}{M-1}\sum_{j \ne i} q_j(z_i)\big]$, and the same of each marginal.
 
     With $w = 1/N$ it is the stratified estimate of the density of the aggregate posterior of N data from M of them: each of
@@ -71,13 +73,14 @@ def log_mixture(z: Tensor, components: Distribution, own: float, max_elements: i
         components: $q_j$, batch shape `(M,)`.
         own: w.
         max_elements: numbers of pairs and components that are held at a time.
+        marginals: whether the marginals are wanted, which cost more than the joint density.
     """
     number, size = len(z), numel(tuple(components.event_shape))
-    product = is_product(components, z)
+    product = marginals and is_product(components, z)
     weight = math.log(own) if own > 0 else -math.inf
     others = math.log1p(-own) - math.log(number - 1)
     rows = max(1, max_elements // (number * size))
-    joint, marginals = [], []
+    joint, each = [], []
     for start in range(0, number, rows):
         part = z[start : start + rows]
         points = part.unsqueeze(1)
@@ -86,13 +89,13 @@ def log_mixture(z: Tensor, components: Distribution, own: float, max_elements: i
         weights[here, start + here] = weight
         if product:
             terms = components.log_prob_terms(points).flatten(2).cpu().double()
-            marginals.append(torch.logsumexp(terms + weights.unsqueeze(2), 1))
+            each.append(torch.logsumexp(terms + weights.unsqueeze(2), 1))
             pairs = terms.sum(2)
         else:
             points = points.expand(len(part), *z.shape)
             pairs = components.expand(points.shape[:2]).log_prob(points).cpu().double()
         joint.append(torch.logsumexp(pairs + weights, 1))
-    return LogDensities(torch.cat(joint), torch.cat(marginals) if product else None)
+    return LogDensities(torch.cat(joint), torch.cat(each) if product else None)
 
 
 def log_kernel(z: Tensor, max_elements: int = 2**22) -> LogDensities:
@@ -113,5 +116,5 @@ def log_kernel(z: Tensor, max_elements: int = 2**22) -> LogDensities:
         scale = (spread * number ** (-1 / (dimensions + 4))).expand_as(flat)
         return DiagonalNormal(flat, scale, scale.log())
 
-    joint = log_mixture(flat, kernels(size), 0.0, max_elements).joint
+    joint = log_mixture(flat, kernels(size), 0.0, max_elements, marginals=False).joint
     return LogDensities(joint, log_mixture(flat, kernels(1), 0.0, max_elements).marginals)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
+from vaelab.distributions import Distribution
+from vaelab.errors import DataError
 from vaelab.inference import infer_latents
+from vaelab.metrics.aggregate import joined, log_mixture
 from vaelab.metrics.base import EvaluationContext, Metric, Value, averaged
 from vaelab.model import VAE
 from vaelab.registry import METRICS, ComponentConfig
-from vaelab.types import Batch, Split, numel
+from vaelab.types import Split
 
 
 class MutualInformationConfig(ComponentConfig):
@@ -44,45 +46,32 @@ class MutualInformation(Metric[MutualInformationConfig]):
     density and yields nothing, as does a posterior that cannot score every point.
 
     *Bias*: the mutual information is low where it is near $\log N$, and the aggregate KL then too high by as
-    much. *Cost*: $N^2$ densities of a latent, and encodings as often as batches are compared.
+    much. *Cost*: $N^2$ densities of a latent, and one pass of the encoder.
 
     Use it to tell a rate that carries information from one that is mere mismatch with the prior; it is limited by the
     logarithm of the number of data used.
     """
 
     def evaluate(self, model: VAE, split: Split, context: EvaluationContext) -> dict[str, Value]:
-        spec = model.prior.latent.groups[0]
-        if spec.support != "real":
-            return {}
-        limited = context.limited(self.config.limit)
-        first = infer_latents(model, next(limited.batches(split)))[0][0]
-        if not (first.has_density and first.q is not None and first.q.has_log_prob):
+        if model.prior.latent.groups[0].support != "real":
             return {}
         drawn: list[Tensor] = []
-        log_ratio: list[Tensor] = []  # log q(z | x) - log p(z), whose mean is the rate
+        posteriors: list[Distribution] = []
         log_q: list[Tensor] = []
-        posteriors: list[Batch] = []
-        for batch in limited.batches(split):
+        log_p: list[Tensor] = []
+        for batch in context.limited(self.config.limit).batches(split):
             group = infer_latents(model, batch)[0][0]
-            own = group.log_q[0]
+            if not (group.has_density and group.q is not None and group.q.has_log_prob):
+                return {}
             drawn.append(group.z[0])
-            log_q.append(own.cpu().double())
-            log_ratio.append((own - group.log_p[0]).cpu().double())
-            posteriors.append(batch)
-        zs = torch.cat(drawn)
-        aggregate = torch.full((len(zs),), -math.inf, dtype=torch.float64)
-        for batch in posteriors:
-            q = infer_latents(model, batch)[0][0].q
-            assert q is not None
-            rows = max(1, self.config.max_elements // (len(batch) * numel(spec.shape)))
-            for start in range(0, len(zs), rows):
-                part = zs[start : start + rows]
-                pairs = (len(part), len(batch))
-                density = q.expand(torch.Size(pairs)).log_prob(part.unsqueeze(1).expand(*pairs, *spec.shape))
-                mixed = density.cpu().double().logsumexp(1)
-                aggregate[start : start + rows] = torch.logaddexp(aggregate[start : start + rows], mixed)
-        aggregate -= math.log(len(zs))
+            posteriors.append(group.q)
+            log_q.append(group.log_q[0].cpu().double())
+            log_p.append(group.log_p[0].cpu().double())
+        z = torch.cat(drawn)
+        if len(z) < 2:
+            raise DataError("metric 'mutual_information' needs 2 data, and there is 1. Take a larger split.")
+        mixed = log_mixture(z, joined(posteriors), 1 / len(z), self.config.max_elements, marginals=False).joint
         return {
-            "mutual_information": averaged([torch.cat(log_q) - aggregate], better="higher"),
-            "aggregate_kl": averaged([torch.cat(log_ratio) - torch.cat(log_q) + aggregate], better="lower"),
+            "mutual_information": averaged([torch.cat(log_q) - mixed], better="higher"),
+            "aggregate_kl": averaged([mixed - torch.cat(log_p)], better="lower"),
         }
