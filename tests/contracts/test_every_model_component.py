@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from contracts.compositions import BATCH, components, partners, train
 from vaelab.errors import NoDensityError
+from vaelab.training.precision import LayersInBfloat16
 
 EACH = pytest.mark.parametrize(("axis", "kind"), components())
 
@@ -61,6 +62,23 @@ def test_shapes_of_a_pass(axis: str, kind: str, samples: int):
             assert group.penalty.shape == shape
     assert trace.likelihood.batch_shape == shape
     assert trace.likelihood.event_shape == composition.data.shape
+
+
+@EACH
+def test_layers_in_bfloat16_leave_densities_alone(axis: str, kind: str):
+    composition = partners(axis, kind)
+    model, objective = composition.build()
+    precision = LayersInBfloat16(model, torch.device("cpu"))
+    with precision():
+        trace = model.infer(composition.batch(), 2)
+        found = [trace.log_px, *(group.z for group in trace.groups)]
+        if trace.has_density:
+            found += [trace.log_weight, trace.total_rate()]
+        history, touched = train(model, objective, composition.batch(), steps=1)
+    assert {tensor.dtype for tensor in found} == {torch.float32}
+    assert all(torch.isfinite(tensor).all() for tensor in found)
+    assert all(math.isfinite(loss) for loss in history)
+    assert all(gradient is not None and math.isfinite(gradient) for gradient in touched.values())
 
 
 @EACH
