@@ -121,3 +121,18 @@ def test_parameters_without_a_gradient_stay():
         optimiser.step()
     assert bool((used != 1).all())
     assert bool((unused == 1).all())
+
+
+def test_the_mean_of_a_gradient_that_stays_zero_becomes_zero():
+    """It would fall to denormal numbers and rest there, which makes matrix products slow."""
+    torch.manual_seed(0)
+    parameter = nn.Parameter(torch.randn(3, 12))
+    optimiser = Rotated([parameter], **_COMMON)
+    for step in range(1200):
+        parameter.grad = torch.randn(3, 12)
+        if step > 5:
+            parameter.grad[:, :4] = 0
+        optimiser.step()
+    mean = optimiser.state[parameter]["mean"]
+    assert (mean[:, :4] == 0).all()
+    assert (mean[:, 4:] != 0).all()
