@@ -73,7 +73,8 @@ def register(app: typer.Typer, console: Callable[[], Console]) -> None:
             )
         else:
             written = around_examples(loaded, digit, num, folder, seed=seed)
-        say(console(), f"{len(written)} pictures in {folder}, {written[-1].name} shows them together")
+        *pictures, grid = written
+        say(console(), f"{len(pictures)} pictures in {folder}, {grid.name} shows them together")
 
     @app.command()
     def ensemble(

@@ -97,7 +97,9 @@ def test_one_file_is_enough_for_a_component(cli: Cli, tmp_path: Path) -> None:
     values = json.loads((run / "evaluation.json").read_text())["values"]
     assert values["negative_elbo"]["value"] > 0
     assert json.loads((run / "config.json").read_text())["model"]["prior"] == {"kind": "far", "dim": 2, "distance": 2.0}
-    assert cli("sample", str(run), "--num", "2").code == 0
+    done = cli("sample", str(run), "--num", "2")
+    assert done.code == 0
+    assert "2 pictures in" in done.out + done.err
 
     assert "A normal around a point that is not zero." in cli("list", "prior", "--plugin", "my_package.far").out
     assert "How far from zero the mean is." in cli("show", "prior", "far", "--plugin", "my_package.far").out
