@@ -19,22 +19,12 @@ from vaelab.distributions import (
     QuantisedCodes,
     event_sum,
 )
+from vaelab.distributions.base import parameters_of
 
 #: One that scores its own draws only is tested in test_hamiltonian.
 EACH = pytest.mark.parametrize("name", [name for name in INSTANCES if make(name).has_log_prob])
 #: A fitted scale depends on the value that is scored, so it has no draw.
 DRAWN = pytest.mark.parametrize("name", [name for name in INSTANCES if name != "optimal_scale"])
-
-
-def parameters(distribution: Distribution) -> list[Tensor]:
-    seen: list[Tensor] = []
-
-    def note(tensor: Tensor, event_ndim: int) -> Tensor:
-        seen.append(tensor)
-        return tensor
-
-    distribution.map(note)
-    return seen
 
 
 def value_of(distribution: Distribution) -> Tensor:
@@ -122,14 +112,14 @@ def test_detached_has_the_same_density_and_no_parameters_in_the_graph(name: str)
     assert type(detached) is type(distribution)
     value = value_of(distribution)
     torch.testing.assert_close(detached.log_prob(value), distribution.log_prob(value))
-    assert not any(parameter.requires_grad for parameter in parameters(detached))
+    assert not any(parameter.requires_grad for parameter in parameters_of(detached))
     # the gradient with respect to the value is what remains, and it is what sticking the landing wants
     value = value.detach().clone().requires_grad_()
     score = detached.log_prob(value)
     if score.requires_grad:
         score.sum().backward()
         assert value.grad is not None
-    assert all(parameter.grad is None for parameter in parameters(distribution) if parameter.is_leaf)
+    assert all(parameter.grad is None for parameter in parameters_of(distribution) if parameter.is_leaf)
 
 
 @EACH

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vaelab.distributions import Bernoulli, Distribution
+from vaelab.distributions import Bernoulli
+from vaelab.distributions.base import parameters_of
 from vaelab.inference import Trace
 from vaelab.training import Trainer
 from vaelab.training.precision import LayersInBfloat16
@@ -21,17 +22,6 @@ def trace_of(trainer: Trainer, samples: int = 5) -> Trace:
     batch = next(iter(trainer.data.train.batches(torch.arange(10), 10)))
     torch.manual_seed(0)
     return trainer.model.infer(batch, samples)
-
-
-def parameters_of(distribution: Distribution) -> list[Tensor]:
-    seen: list[Tensor] = []
-
-    def keep(tensor: Tensor, event_ndim: int) -> Tensor:
-        seen.append(tensor)
-        return tensor
-
-    distribution.map(keep)
-    return seen
 
 
 def rounded(tensor: Tensor) -> bool:

@@ -145,3 +145,15 @@ def event_sum(tensor: Tensor, event_ndim: int) -> Tensor:
     if event_ndim == 0:
         return tensor
     return tensor.flatten(-event_ndim).sum(-1) if event_ndim > 1 else tensor.sum(-1)
+
+
+def parameters_of(distribution: Distribution) -> list[Tensor]:
+    """The parameters of a distribution, in the order in which `map` meets them."""
+    seen: list[Tensor] = []
+
+    def note(tensor: Tensor, event_ndim: int) -> Tensor:
+        seen.append(tensor)
+        return tensor
+
+    distribution.map(note)
+    return seen

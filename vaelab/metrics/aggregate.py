@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from vaelab.distributions import DiagonalNormal, Distribution
+from vaelab.distributions.base import parameters_of
 from vaelab.types import numel
 
 
@@ -37,16 +38,7 @@ def is_product(q: Distribution, z: Tensor) -> bool:
 
 def joined(parts: Sequence[Distribution]) -> Distribution:
     """Posteriors of several batches, each of batch shape `(K, B)`, as one of batch shape `(M,)`; the first of the K is taken."""
-    found: list[list[Tensor]] = []
-    for part in parts:
-        tensors: list[Tensor] = []
-
-        def collect(tensor: Tensor, event_ndim: int, tensors: list[Tensor] = tensors) -> Tensor:
-            tensors.append(tensor[0])
-            return tensor[0]
-
-        part.expand(part.batch_shape).map(collect)
-        found.append(tensors)
+    found = [parameters_of(part.expand(part.batch_shape).map(lambda tensor, event_ndim: tensor[0])) for part in parts]
     columns = iter([torch.cat(column) for column in zip(*found, strict=True)])
     return parts[0].map(lambda tensor, event_ndim: next(columns))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import torch
@@ -49,14 +50,11 @@ class LayersInBfloat16:
 
 
 def _is_layer(module: nn.Module) -> bool:
-    if isinstance(module, nn.ModuleList | nn.ModuleDict) or not any(True for _ in _tensors(module)):
+    if isinstance(module, nn.ModuleList | nn.ModuleDict) or not any(
+        True for _ in chain(module.parameters(), module.buffers())
+    ):
         return False
     return any(cls is not nn.Module and cls.__module__.startswith("torch.nn.modules.") for cls in type(module).__mro__)
-
-
-def _tensors(module: nn.Module) -> Iterator[Tensor]:
-    yield from module.parameters()
-    yield from module.buffers()
 
 
 def _in_float32(out: Any) -> Any:
