@@ -221,13 +221,16 @@ def papers(tmp_path: Path) -> Path:
         """
         title = "Somebody (2000)"
         source = "nowhere"
+        [short]
+        "seed" = 3
+        "evaluation.metrics" = ["negative_elbo"]
         [figures.easy]
         what = "an easy one"
         where = "table 1"
         value = "negative_elbo"
         published = 1e4
         [figures.easy.short]
-        set = {"training.epochs" = 1, "evaluation.metrics" = ["reconstruction"]}
+        set = {"evaluation.metrics" = ["reconstruction"]}
         value = "reconstruction_mse"
         expected = 0.5
         within = 0.5
@@ -239,6 +242,13 @@ def papers(tmp_path: Path) -> Path:
         """
     )
     return folder.parent
+
+
+def test_a_short_version_has_the_settings_that_all_of_the_paper_have_and_before_them_its_own(papers: Path):
+    [paper] = read_papers(papers)
+    short, whole = (paper.experiment("easy", short=short) for short in (True, False))
+    assert (short.seed, [metric.kind for metric in short.evaluation.metrics]) == (3, ["reconstruction"])
+    assert (whole.seed, whole.training) == (CONTENT["seed"], short.training)
 
 
 def test_the_command_trains_what_is_asked_for_and_says_what_is_reached(tmp_path: Path, papers: Path):

@@ -24,8 +24,8 @@ Text = Annotated[str, Field(min_length=1)]
 class Short(Section):
     """A shorter version of an experiment, whose value is known from earlier runs: it tells of a regression, not of the paper."""
 
-    set: dict[str, Any]
-    """Settings in place of the experiment's, by their paths."""
+    set: dict[str, Any] = Field(default_factory=dict)
+    """Settings in place of the experiment's, by their paths; they go before those that the paper's short versions share."""
 
     value: Text
     """Name of the value."""
@@ -106,6 +106,9 @@ class Paper(Section):
     source: Text
     """Where to find it."""
 
+    short: dict[str, Any] = Field(default_factory=dict)
+    """Settings that its short versions share, by their paths."""
+
     figures: dict[str, Figure] = Field(default_factory=dict)
     differences: tuple[Difference, ...] = ()
     orders: tuple[Order, ...] = ()
@@ -145,7 +148,7 @@ class Paper(Section):
         shorter = self.figures[name].short
         if short and shorter is None:
             raise ConfigError(f"{self.folder / PUBLISHED}: $.figures.{name} has no short version")
-        settings = dict(shorter.set) if short and shorter is not None else {}
+        settings = {**self.short, **shorter.set} if short and shorter is not None else {}
         if seed is not None:
             settings["seed"] = seed
         overrides = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
