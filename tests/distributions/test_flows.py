@@ -50,6 +50,20 @@ def test_gradients_of_both_directions(step, inverse: bool):
     assert torch.autograd.gradcheck(lambda a, b: step(a, b, inverse), (z, parameters))
 
 
+@pytest.mark.parametrize("slope", [-1 + 1e-6, -0.99, -0.5, 0.0, 1.0, 30.0, 1e4])
+def test_a_planar_step_is_inverted_where_it_is_nearly_flat_and_where_it_is_steep(slope: float):
+    z = (torch.logspace(-6, 3, 400, dtype=torch.float64) * torch.tensor([[1.0], [-1.0]])).reshape(-1, 1)
+    shifted = torch.tensor(slope + 1, dtype=torch.float64)
+    u = shifted + (-torch.expm1(-shifted)).log()  # of which the step makes `slope`, as w is 1
+    parameters = torch.stack([u, torch.ones_like(u), torch.zeros_like(u)]).expand(len(z), 3)
+    image, _ = Planar(1)(z, parameters)
+    found, _ = Planar(1)(image, parameters, True)
+    again, _ = Planar(1)(found, parameters)
+    assert (again - image).abs().le(1e-12 * (1 + abs(slope) + image.abs())).all()
+    if slope > -0.9:  # else the root is badly conditioned, not the method
+        torch.testing.assert_close(found, z, rtol=1e-9, atol=1e-11)
+
+
 @pytest.mark.parametrize("step", [Planar(3), Radial(3)], ids=["planar", "radial"])
 @pytest.mark.parametrize("size", [0.0, 1e-3, 10.0, 300.0])
 def test_extreme_parameters_stay_invertible_and_finite(step, size: float):

@@ -52,7 +52,7 @@ class FlowPosterior(Posterior[FlowConfig]):
 
     Rezende & Mohamed (2015, equation 13). The order of components turns round from one autoregressive step to the next.
     There is no closed KL, so the rate is estimated at the sample. Another point is scored by inverting the steps:
-    a bisection for planar ones, D passes for autoregressive ones.
+    Newton's method for planar ones, D passes for autoregressive ones.
 
     *Cost*: K steps a draw, whose log-density comes with it; an autoregressive step is a masked network over the
     latents.
