@@ -16,18 +16,18 @@ from torch.distributions import Distribution
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS))
 
-from add_result import without_places  # noqa: E402
+from add_result import without_places
 
-from vaelab.config import Experiment  # noqa: E402
-from vaelab.distributions import AutoregressivePixels  # noqa: E402
-from vaelab.figures import Figure, FigureContext  # noqa: E402
-from vaelab.figures.sheets import Labels, expected, pick, sheet  # noqa: E402
-from vaelab.figures.tiles import in_rows  # noqa: E402
-from vaelab.metrics import seeded  # noqa: E402
-from vaelab.model import VAE  # noqa: E402
-from vaelab.registry import FIGURES, SAMPLERS, ComponentConfig  # noqa: E402
-from vaelab.runs import Run, load_run  # noqa: E402
-from vaelab.samplers import Sampler  # noqa: E402
+from vaelab.config import Experiment
+from vaelab.distributions import AutoregressivePixels
+from vaelab.figures import Figure, FigureContext
+from vaelab.figures.sheets import Labels, expected, pick, sheet
+from vaelab.figures.tiles import in_rows
+from vaelab.metrics import seeded
+from vaelab.model import VAE
+from vaelab.registry import FIGURES, SAMPLERS, ComponentConfig
+from vaelab.runs import Run, load_run
+from vaelab.samplers import Sampler
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture

@@ -15,10 +15,10 @@ import torch
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS))
 
-from drawing.canvas import PICTURES, store  # noqa: E402
-from drawing.undrawn import reason  # noqa: E402
+from drawing.canvas import PICTURES, store
+from drawing.undrawn import reason
 
-from vaelab.registry import FAMILIES  # noqa: E402
+from vaelab.registry import FAMILIES
 
 #: The families that are drawn, and the module of docs/drawing that draws them.
 MODULES = {

@@ -13,23 +13,23 @@ from typing import Any
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS))
 
-from curves import curve  # noqa: E402
-from drawing.canvas import described  # noqa: E402
-from hooks import field_table, title  # noqa: E402
-from layers import diagram  # noqa: E402
-from papers import leaderboard_page, load, papers_page  # noqa: E402
-from studies import studies_page  # noqa: E402
-from zoo import example_of, figure_of, files, picture, zoo_page  # noqa: E402
+from curves import curve
+from drawing.canvas import described
+from hooks import field_table, title
+from layers import diagram
+from papers import leaderboard_page, load, papers_page
+from studies import studies_page
+from zoo import example_of, figure_of, files, picture, zoo_page
 
-from vaelab.catalogue import arguments, docstring, example  # noqa: E402
-from vaelab.decoders import Decoder  # noqa: E402
-from vaelab.encoders import Encoder  # noqa: E402
-from vaelab.evaluation.tables import written  # noqa: E402
-from vaelab.figures import Figure  # noqa: E402
-from vaelab.metrics import Value  # noqa: E402
-from vaelab.registry import FAMILIES, Entry, Registry  # noqa: E402
-from vaelab.reproduce import read_papers  # noqa: E402
-from vaelab.schedules import Schedule  # noqa: E402
+from vaelab.catalogue import arguments, docstring, example
+from vaelab.decoders import Decoder
+from vaelab.encoders import Encoder
+from vaelab.evaluation.tables import written
+from vaelab.figures import Figure
+from vaelab.metrics import Value
+from vaelab.registry import FAMILIES, Entry, Registry
+from vaelab.reproduce import read_papers
+from vaelab.schedules import Schedule
 
 #: What a family is, and where it stands in an experiment. A family that is not here has a page all the same.
 FAMILY = {

@@ -61,7 +61,7 @@ def section_fields(name: str) -> list[Argument]:
         elif key != "schema_url":
             fields[key] = (field.annotation, field)
     plain: dict[str, Any] = fields
-    known = {argument.name: argument for argument in arguments(create_model("Fields", **plain))} | inner  # type: ignore[arg-type]
+    known = {argument.name: argument for argument in arguments(create_model("Fields", **plain))} | inner
     return [known[key] for key in SECTIONS[name].model_fields if key in known]
 
 

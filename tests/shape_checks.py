@@ -58,9 +58,9 @@ def _with_hints(function: Callable[..., Any], hints: list[Any]) -> Callable[...,
         parameter.replace(annotation=hint)
         for parameter, hint in zip(signature.parameters.values(), hints[:-1], strict=True)
     ]
-    call.__signature__ = signature.replace(parameters=parameters, return_annotation=hints[-1])  # type: ignore[attr-defined]
+    call.__signature__ = signature.replace(parameters=parameters, return_annotation=hints[-1])
     result = jaxtyped(call, typechecker=checked)
-    result.inherits_shapes = True  # type: ignore[attr-defined]
+    result.inherits_shapes = True
     return result
 
 

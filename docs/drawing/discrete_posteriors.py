@@ -91,9 +91,9 @@ def cells(kind: str) -> tuple[Figure, str]:
     points = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1).reshape(-1, 2)
     with torch.no_grad():
         q = model.infer(Batch(points)).groups[0].q
-        index = q.index.flatten()  # type: ignore[union-attr]
+        index = q.index.flatten()
         q = model.infer(Batch(x)).groups[0].q
-        used = q.index.flatten().unique()  # type: ignore[union-attr]
+        used = q.index.flatten().unique()
         means = model.infer(Batch(x)).likelihood.mean[0]
     shuffled = torch.randperm(codes, generator=torch.Generator().manual_seed(3))
     figure, (plot,) = axes(1, 3.0, 2.4)

@@ -99,7 +99,7 @@ def _value(kind: str, arguments: dict[str, Any], moved: str, amount: float) -> f
     torch.manual_seed(0)
     objective_config = OBJECTIVES["elbo"].config.model_validate({"divergences": [{"kind": kind, **arguments}]})
     model, objective = build(_config(kind), objective_config, DataSpec((2,), "real"))
-    term = objective.divergences[0]  # type: ignore[index, union-attr]
+    term = objective.divergences[0]
     z = _means(moved, amount)
     with torch.no_grad():
         (layer,) = [part for part in model.decoder.modules() if isinstance(part, torch.nn.Linear)]
@@ -159,7 +159,7 @@ def _controlled() -> tuple[Figure, str]:
     for rate in (15.0, 19.0, 21.0, 25.0):
         config = OBJECTIVES["elbo"].config.model_validate({"divergences": [{"kind": "controlled_kl", "target": 20.0}]})
         _, objective = build(_config("kl"), config, DataSpec((2,), "real"))
-        term = objective.divergences[0].train()  # type: ignore[index, union-attr]
+        term = objective.divergences[0].train()
         values[f"rate {rate:g}"] = [
             float(term.weight_of(torch.full((1,), rate), StepContext(step, 10, steps))) for step in range(steps)
         ]
@@ -173,7 +173,7 @@ def _gradient() -> tuple[Figure, str]:
     across = torch.linspace(0, 2, 11)
     config = OBJECTIVES["elbo"].config.model_validate({"divergences": ["kl", "decoder_gradient"]})
     model, objective = build(_config("kl"), config, DataSpec((2,), "real"))
-    term = objective.divergences[1]  # type: ignore[index, union-attr]
+    term = objective.divergences[1]
     (layer,) = [part for part in model.decoder.modules() if isinstance(part, torch.nn.Linear)]
     found = []
     for slope in across:
@@ -209,7 +209,7 @@ def _commitment() -> tuple[Figure, str]:
         heads = [part for part in model.posterior.modules() if isinstance(part, torch.nn.Linear)]
         heads[0].weight.copy_(torch.tensor([[1.0, -1.0]]))
         heads[0].bias.zero_()
-        term = objective.divergences[0]  # type: ignore[index, union-attr]
+        term = objective.divergences[0]
         value = term(model.infer(Batch(across[:, None])), _CONTEXT)
     figure = curves(
         across, {"commitment": value}, "the encoder's output z (a mark is a code)", "value / nats", ylim=(0, None)

@@ -59,7 +59,7 @@ _OWN_EXACT = ("importance_nll", "negative_elbo")
 
 def draw(kind: str) -> tuple[Figure, str]:
     """One kind: figure and description."""
-    if issubclass(METRICS[kind].component, FactorMetric):  # type: ignore[arg-type]
+    if issubclass(METRICS[kind].component, FactorMetric):
         return _turned(kind)
     if kind in _LINEAR:
         return _widths(kind)
@@ -87,7 +87,7 @@ def _widths(kind: str) -> tuple[Figure, str]:
         known = Known(width)
         return measure([_config(kind)], known.model, known.split(), EvaluationContext())
 
-    values: dict[str, Any] = _collected(kind, [lambda w=w: point(w) for w in _WIDTHS])  # type: ignore[misc]
+    values: dict[str, Any] = _collected(kind, [lambda w=w: point(w) for w in _WIDTHS])
     if kind in _OWN_EXACT:
         values["exact $-\\log p(x)$"] = [Known().exact] * len(_WIDTHS)
     figure = curves(_WIDTHS, values, "scale of q, as a multiple of the exact posterior's", "nats")
@@ -141,7 +141,7 @@ def _weights(kind: str) -> tuple[Figure, str]:
         note = " The other data are small shapes, `sprites` of 8 x 8 pixels."
     if kind == "latent_usage":
         note = " The explained variance of all units falls as more of them are unused."
-    points = [lambda w=w: _measured(kind, _trained(w), **more) for w in _WEIGHTS]  # type: ignore[misc]
+    points = [lambda w=w: _measured(kind, _trained(w), **more) for w in _WEIGHTS]
     values = _collected(kind, points)
     figure = curves(_WEIGHTS, values, "weight of the KL", "value", xscale="log")
     return figure, f"In models of the 8 x 8 digits with ten latents, trained with several weights of the KL.{note}"
@@ -156,7 +156,7 @@ def _hidden() -> tuple[Figure, str]:
 
     figure = curves(
         shares, _collected("imputation", [lambda s=s: point(s) for s in shares]), "share of hidden pixels", "error"
-    )  # type: ignore[misc]
+    )
     return (
         figure,
         "In models of the 8 x 8 digits, trained on incomplete data; `..._mean` is what each pixel's mean would do.",
@@ -176,7 +176,7 @@ def _labels() -> tuple[Figure, str]:
         )
         return _measured("label_accuracy", run)
 
-    values = _collected("label_accuracy", [lambda n=n: point(n) for n in numbers])  # type: ignore[misc]
+    values = _collected("label_accuracy", [lambda n=n: point(n) for n in numbers])
     figure = curves(numbers, values, "training data with a label", "accuracy", xscale="log", ylim=(0, 1))
     return figure, "In semi-supervised models of the 8 x 8 digits, trained with so many labels; chance is 1/10."
 
@@ -201,7 +201,7 @@ def _turned(kind: str) -> tuple[Figure, str]:
         )
         return found
 
-    values = _collected(kind, [lambda a=a: point(a) for a in angles])  # type: ignore[misc]
+    values = _collected(kind, [lambda a=a: point(a) for a in angles])
     figure = curves(angles, values, "angle by which pairs of codes are turned / degrees", "value", ylim=(0, 1.05))
     return figure, (
         "For codes that are four factors with a little noise, and a fifth that is noise alone. At 0 degrees a code is a factor; at 45 "

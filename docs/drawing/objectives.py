@@ -186,7 +186,7 @@ def _pair() -> tuple[Figure, str]:
         hand_on(model, torch.eye(2), torch.tensor([-1.4, -1.8]))
         batch = Batch(one, companion=Batch(two))
         alone = title == titles[0]
-        trace = model.infer(Batch(torch.cat([one, two]))) if alone else objective.trace(model, batch)  # type: ignore[operator]
+        trace = model.infer(Batch(torch.cat([one, two]))) if alone else objective.trace(model, batch)
         q = trace.groups[0].q
         assert isinstance(q, DiagonalNormal)
         angle = torch.linspace(0, 2 * torch.pi, 120)

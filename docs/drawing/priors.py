@@ -210,11 +210,11 @@ def _pairs(kind: str, run: vaelab.Run) -> tuple[Figure, str]:
     batch = run.data.test.fetch(torch.arange(len(run.data.test)))
     with torch.no_grad():
         groups, _ = infer_latents(run.model, batch)
-        index = groups[0].q.index[0]  # type: ignore[union-attr]
+        index = groups[0].q.index[0]
         used = torch.zeros(8, 8)
         used.index_put_((index[:, 0], index[:, 1]), torch.ones(len(index)), accumulate=True)
         every = torch.cartesian_prod(torch.arange(8), torch.arange(8))
-        vectors = run.model.posterior.lookup(0, every)  # type: ignore[operator]
+        vectors = run.model.posterior.lookup(0, every)
         p = run.model.prior.group(0, run.model.prior.initial((1, 64))).log_prob(vectors[None]).reshape(-1).exp()
     tables = (p.reshape(8, 8).expand(8, 8), used / used.sum())
     figure, plots = axes(2, 4.4, 2.2)

@@ -39,7 +39,7 @@ def draw(kind: str) -> tuple[Figure, str]:
             data = run.data.test.fetch(torch.arange(350))
             groups, _ = infer_latents(run.model, data)
     if kind == "codes":
-        return _pairs(run, drawn.zs[0], groups[0].q.index[0])  # type: ignore[union-attr]
+        return _pairs(run, drawn.zs[0], groups[0].q.index[0])
     figure, plots = axes(2, 4.6, 2.2)
     known = groups[0].z[0]
     reach = 1.15 * float(known.abs().max())
@@ -68,7 +68,7 @@ def _model(codes: bool) -> vaelab.Run:
 
 def _pairs(run: vaelab.Run, drawn: Tensor, index: Tensor) -> tuple[Figure, str]:
     figure, plots = axes(2, 4.4, 2.2)
-    found = run.model.posterior.find(0, drawn)  # type: ignore[operator]
+    found = run.model.posterior.find(0, drawn)
     for plot, pairs, name in zip(plots, (index, found), ("codes of test data", "drawn"), strict=True):
         table = torch.zeros(8, 8)
         table.index_put_((pairs[:, 0], pairs[:, 1]), torch.ones(len(pairs)), accumulate=True)

@@ -60,7 +60,7 @@ def pythae_nll(x: Tensor, samples: int) -> Callable[[], float] | None:
         return None
     from torch import nn
 
-    class Encoder(BaseEncoder):  # type: ignore[misc]
+    class Encoder(BaseEncoder):
         def __init__(self) -> None:
             super().__init__()
             self.net = nn.Sequential(nn.Linear(PIXELS, 200), nn.ReLU(), nn.Linear(200, 200), nn.ReLU())
@@ -70,7 +70,7 @@ def pythae_nll(x: Tensor, samples: int) -> Callable[[], float] | None:
             h = self.net(x.flatten(1))
             return ModelOutput(embedding=self.mean(h), log_covariance=self.log_variance(h))
 
-    class Decoder(BaseDecoder):  # type: ignore[misc]
+    class Decoder(BaseDecoder):
         def __init__(self) -> None:
             super().__init__()
             layers = [nn.Linear(LATENTS, 200), nn.ReLU(), nn.Linear(200, 200), nn.ReLU(), nn.Linear(200, PIXELS)]

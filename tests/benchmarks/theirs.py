@@ -44,7 +44,7 @@ def pythae_epochs(
         return None
     dim = numel(model.prior.latent.groups[0].shape)
 
-    class Encoder(BaseEncoder):  # type: ignore[misc]
+    class Encoder(BaseEncoder):
         def __init__(self) -> None:
             super().__init__()
             self.net = deepcopy(model.encoder)
@@ -56,7 +56,7 @@ def pythae_epochs(
             mean, log_variance = self.head(features.flatten(1)).chunk(2, 1)
             return ModelOutput(embedding=mean, log_covariance=log_variance)
 
-    class Decoder(BaseDecoder):  # type: ignore[misc]
+    class Decoder(BaseDecoder):
         def __init__(self) -> None:
             super().__init__()
             self.net = deepcopy(model.decoder)

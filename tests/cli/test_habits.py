@@ -148,7 +148,7 @@ def test_every_command_that_prints_a_table_has_json() -> None:
     tables = {"list", "show", "run", "evaluate", "compare", "ensemble", "sweep"}
     source = "".join(path.read_text() for path in (ROOT / "vaelab").glob("cli*.py"))
     assert len(re.findall(r"Table\(|table\(", source)) >= len(tables)
-    commands = group.commands  # type: ignore[attr-defined]
+    commands = group.commands
     for name in tables:
         assert any("--json" in parameter.opts for parameter in commands[name].params), name
 

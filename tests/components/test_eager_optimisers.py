@@ -22,7 +22,7 @@ def test_same_bits_state_and_hooks(kind: type[torch.optim.Optimizer]):
     for each in (kind, eager(kind)):
         torch.manual_seed(0)
         module = nn.Linear(4, 3)
-        optimiser = each(module.parameters(), lr=0.1, weight_decay=0.1)  # type: ignore[call-arg]
+        optimiser = each(module.parameters(), lr=0.1, weight_decay=0.1)
         seen = []
         optimiser.register_step_post_hook(lambda *_, seen=seen: seen.append(1))
         for number in range(4):

@@ -124,7 +124,7 @@ class TwoKinds(ComponentConfig):
 
 
 class NumberKind(ComponentConfig):
-    kind: Literal[3] = 3  # type: ignore[assignment]
+    kind: Literal[3] = 3
 
 
 @pytest.mark.parametrize("config", [NoKind, TextKind, TwoKinds, NumberKind])

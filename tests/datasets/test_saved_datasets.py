@@ -62,7 +62,7 @@ def test_streaming_equals_memory(workers: int) -> None:
     order = torch.arange(len(memory.train)).flip(0)
     for left, right in zip(memory.train.batches(order, 4), streamed.train.batches(order, 4), strict=True):
         assert torch.equal(left.x, right.x)
-        assert torch.equal(left.y, right.y)  # type: ignore[arg-type]
+        assert torch.equal(left.y, right.y)
 
 
 def test_arrays_of_several_files() -> None:

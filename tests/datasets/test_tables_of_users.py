@@ -53,7 +53,7 @@ def load(path: str, **keys: Any) -> DataSplits:
 def everything(splits: DataSplits) -> tuple[torch.Tensor, torch.Tensor | None]:
     batches = [split.fetch(torch.arange(len(split))) for split in (splits.train, splits.test)]
     ys = [batch.y for batch in batches]
-    return torch.cat([b.x for b in batches]), None if ys[0] is None else torch.cat(ys)  # type: ignore[arg-type]
+    return torch.cat([b.x for b in batches]), None if ys[0] is None else torch.cat(ys)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet", ".feather"])
@@ -115,7 +115,7 @@ def test_missing_fields_are_a_mask(frame: pd.DataFrame, tmp_path: Path) -> None:
         splits = load(path, columns=COLUMNS, missing=True)
         assert splits.train.spec.masked
         batches = [s.fetch(torch.arange(len(s))) for s in (splits.train, splits.test)]
-        hidden = torch.cat([~b.observed for b in batches])  # type: ignore[operator]
+        hidden = torch.cat([~b.observed for b in batches])
         assert hidden.sum(0).tolist() == [0, 1, 0, 1]
         with pytest.raises(DataError, match=r"column 'city' is empty in row 6.*\"missing\": true"):
             load(path, columns=COLUMNS)

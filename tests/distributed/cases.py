@@ -246,13 +246,13 @@ def common_noise() -> Iterator[None]:
     torch.randperm = lambda number, **more: (
         real["randperm"](number, generator=generator()) if active[0] else real["randperm"](number, **more)
     )
-    Update._accumulate = step  # type: ignore[method-assign]
+    Update._accumulate = step
     try:
         yield
     finally:
         for name, function in real.items():
             setattr(torch, name, function)
-        Update._accumulate = real_step  # type: ignore[method-assign]
+        Update._accumulate = real_step
 
 
 def differences(one: dict[str, Any], two: dict[str, Any]) -> list[str]:

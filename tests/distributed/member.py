@@ -40,17 +40,17 @@ def run(folder: Path, processes: Processes) -> None:
     through = vaelab.train(RUN, folder / "through")
     take = SharedUpdate.take
 
-    def signalled(self, micro_batches, context):  # type: ignore[no-untyped-def]
+    def signalled(self, micro_batches, context):
         if context.step == 7 and processes.rank == processes.number - 1:
             os.kill(os.getpid(), signal.SIGTERM)
         return take(self, micro_batches, context)
 
-    SharedUpdate.take = signalled  # type: ignore[method-assign]
+    SharedUpdate.take = signalled
     try:
         vaelab.train(RUN, folder / "stopped")
     except StoppedError as error:
         message = str(error)
-    SharedUpdate.take = take  # type: ignore[method-assign]
+    SharedUpdate.take = take
     [stopped] = (folder / "stopped").glob("*/*")
     vaelab.resume(stopped)
     if processes.main:

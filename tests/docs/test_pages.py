@@ -91,7 +91,7 @@ def _parse(line: str) -> None:
     assert words[:3] == ["python", "-m", "vaelab"], f"commands are shown as 'python -m vaelab': {line}"
     group = typer.main.get_command(app)
     name, arguments = words[3], words[4:]
-    command = group.get_command(group.make_context("vaelab", [], resilient_parsing=True), name)  # type: ignore[attr-defined]
+    command = group.get_command(group.make_context("vaelab", [], resilient_parsing=True), name)
     assert command is not None, f"no command '{name}': {line}"
     # parses options and arguments and refuses unknown ones; invokes nothing
     command.make_context(name, list(arguments))

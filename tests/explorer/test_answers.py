@@ -169,7 +169,7 @@ def test_the_code_of_a_datum_and_its_bound(served: Served, trained: Trained):
     code = page.ask("encode", source=DATUM)
     x = run.data.test.fetch(torch.tensor([3])).x
     with torch.no_grad():
-        q = infer_latents(run.model, vaelab.types.Batch(x))[0][0].q  # type: ignore[attr-defined]
+        q = infer_latents(run.model, vaelab.types.Batch(x))[0][0].q
         kl = td.kl_divergence(td.Normal(q.mean[0, 0], q.variance[0, 0].sqrt()), td.Normal(0.0, 1.0))
         z = q.mean[0] + q.variance[0].sqrt() * torch.randn(4000, 5)
         p = run.model.decode(z)

@@ -51,8 +51,8 @@ def test_onnxruntime_gives_what_the_model_gives(run: Run) -> None:
     names = [entry.name for entry in encoder.get_outputs()]
     found = dict(zip(names, encoder.run(None, {"x": x.numpy()}), strict=True))
     q = run.model.infer(vaelab.types.Batch(x)).groups[0].q
-    np.testing.assert_allclose(found["z0_loc"], q.mean[0].detach(), atol=1e-5)  # type: ignore[union-attr]
-    np.testing.assert_allclose(found["z0_scale"], q.variance[0].sqrt().detach(), atol=1e-5)  # type: ignore[union-attr]
+    np.testing.assert_allclose(found["z0_loc"], q.mean[0].detach(), atol=1e-5)
+    np.testing.assert_allclose(found["z0_scale"], q.variance[0].sqrt().detach(), atol=1e-5)
     decoder = onnxruntime.InferenceSession(run.path / "export" / "decoder.onnx")
     assert [entry.shape[1:] for entry in decoder.get_inputs()] == [[2]]
     mean = decoder.run(["mean"], {"z0": found["z0"]})[0]

@@ -98,7 +98,7 @@ def _commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[
         yield (*path, name), command
 
 
-COMMANDS = dict(_commands(typer.main.get_command(app)))  # type: ignore[arg-type]
+COMMANDS = dict(_commands(typer.main.get_command(app)))
 
 
 @st.composite

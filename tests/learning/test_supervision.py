@@ -151,7 +151,7 @@ def captured(objective: Objective[Any], model: VAE) -> tuple[DiagonalNormal, Dia
     both = Batch(torch.cat([batch.x, batch.companion.x]))
     q = model.infer(both).groups[0].q
     assert isinstance(q, DiagonalNormal)
-    changed = objective._aggregated(0, q)  # type: ignore[operator]
+    changed = objective._aggregated(0, q)
     assert isinstance(changed, DiagonalNormal)
     return q, changed
 

@@ -31,14 +31,14 @@ def values(
         "likelihood": likelihood,
     }
     torch.manual_seed(0)
-    model = build_model(ModelConfig.model_validate(config), DataSpec((SIZE,), kind))  # type: ignore[arg-type]
+    model = build_model(ModelConfig.model_validate(config), DataSpec((SIZE,), kind))
     if bias is not None:
         for parameter in (*model.decoder.parameters(), *model.posterior.parameters()):
             torch.nn.init.zeros_(parameter)  # the posterior is the prior then, and all weights are p(x)
         (layer,) = [module for module in model.decoder.modules() if isinstance(module, torch.nn.Linear)]
         torch.nn.init.constant_(layer.bias, bias)
     x = torch.randint(256, (200, SIZE)).float() / 255 if kind == "unit" else torch.randint(2, (200, SIZE)).float()
-    split = MemorySplit(DataSpec((SIZE,), kind), x, None)  # type: ignore[arg-type]
+    split = MemorySplit(DataSpec((SIZE,), kind), x, None)
     return measure([BitsPerDimConfig(samples=4, **more)], model, split, EvaluationContext())
 
 

@@ -49,7 +49,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any], bool]] = {
 CONFIGS = {"INFOVAE_MMD": "INFOVAE_MMD_Config", "WAE_MMD": "WAE_MMD_Config", "RAE_L2": "RAE_L2_Config"}
 
 
-class Encoder(BaseEncoder):  # type: ignore[misc]
+class Encoder(BaseEncoder):
     def __init__(self, variance: bool) -> None:
         super().__init__()
         self.hidden = nn.Sequential(nn.Flatten(), nn.Linear(PIXELS, HIDDEN), nn.ReLU())
@@ -62,7 +62,7 @@ class Encoder(BaseEncoder):  # type: ignore[misc]
         return ModelOutput(embedding=self.mean(h), **more)
 
 
-class Decoder(BaseDecoder):  # type: ignore[misc]
+class Decoder(BaseDecoder):
     def __init__(self, probabilities: bool) -> None:
         super().__init__()
         self.net = nn.Sequential(nn.Linear(LATENT, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, PIXELS))

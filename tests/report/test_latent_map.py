@@ -63,7 +63,7 @@ def test_thumbnails_are_the_data_in_their_order(monkeypatch: pytest.MonkeyPatch)
     assert picture.shape == (3 * 8, 7 * 8)
     tiles = picture.reshape(3, 8, 7, 8).transpose(0, 2, 1, 3).reshape(21, 64)
     everything = data.test.fetch(torch.arange(20))
-    labels = dict(zip(map(tuple, (255 * everything.x.flatten(1)).int().tolist()), everything.y.tolist(), strict=True))  # type: ignore[union-attr]
+    labels = dict(zip(map(tuple, (255 * everything.x.flatten(1)).int().tolist()), everything.y.tolist(), strict=True))
     assert [labels[tuple(tile)] for tile in tiles[:20].tolist()] == content["labels"]
     assert len({tuple(tile) for tile in tiles[:20].tolist()}) == 20
     assert make(model, data) == content, "the seed decides"

@@ -219,7 +219,7 @@ def test_several_runs_stand_side_by_side(runs: list[vaelab.Run], both: str, tmp_
     assert "tiny, train" in names
     assert "other, train" in names
     rows = re.findall(r'<tr class="differs">(.*?)</tr>', both, re.DOTALL)
-    paths = [re.search(r'class="path">(.*?)<', row)[1] for row in rows]  # type: ignore[index]
+    paths = [re.search(r'class="path">(.*?)<', row)[1] for row in rows]
     assert paths == ["name", "model.prior.dim"]
     written = report([run.path for run in runs], tmp_path / "both.html", docs="https://example.org/docs")
     links = [element["attrs"]["href"] for element in Page(written.read_text()).all("a")]

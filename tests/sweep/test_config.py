@@ -150,5 +150,5 @@ def test_a_grid_holds_each_combination_once():
     space = {LR: {"choices": [0.1, 0.2]}, DIM: {"low": 2, "high": 4}, "training.epochs": {"choices": [1, 2]}}
     sweep = parse_sweep(sweep_of(space=space))
     assert sweep.limit == 12
-    found = [tuple(propose(sweep, "minimize", [None] * number).values()) for number in range(12)]  # type: ignore[list-item]
+    found = [tuple(propose(sweep, "minimize", [None] * number).values()) for number in range(12)]
     assert found == list(itertools.product([0.1, 0.2], [2, 3, 4], [1, 2]))

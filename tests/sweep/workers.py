@@ -64,14 +64,14 @@ def _die(moment: str, trial: int) -> None:
             if self.job.trial.number == trial and len(seen) == 2:
                 _kill(signal.SIGINT if moment == "interrupt" else signal.SIGKILL)
 
-        watch.Watch.log = die_in_training  # type: ignore[method-assign]
+        watch.Watch.log = die_in_training
     elif moment == "proposed":
         claim = study.Study._claim
 
         def die_before_claim(self: Any, of: Any, seed: int) -> Any:
             return _kill() if of.number == trial else claim(self, of, seed)
 
-        study.Study._claim = die_before_claim  # type: ignore[method-assign]
+        study.Study._claim = die_before_claim
     else:
         record = study.Study.record
 
@@ -81,7 +81,7 @@ def _die(moment: str, trial: int) -> None:
             if of.number == trial:
                 _kill()
 
-        study.Study.record = die_around_record  # type: ignore[method-assign]
+        study.Study.record = die_around_record
 
 
 def work(content: dict[str, Any], out: str, moment: str | None = None, trial: int = 0) -> None:

@@ -186,7 +186,7 @@ def _images(
         data = splits(shape)
         for split in (data.train, data.validation, data.test):
             if value is not None:
-                split._stored.fill_(value)  # type: ignore[union-attr]
+                split._stored.fill_(value)
         return data
 
     return make
