@@ -100,13 +100,17 @@ def _udr(folder: Path) -> str:
 
 def _costs(folder: Path, comparison: dict[str, Any]) -> str:
     lines = [
-        "| configuration | config | parameters | seeds | wall time a run, with evaluation |",
+        "| configuration | config | parameters | seeds | time a run, with evaluation |",
         "| --- | --- | ---: | --- | ---: |",
     ]
     for name in comparison["configurations"]:
         manifests = [json.loads(path.read_text()) for path in sorted(folder.glob(f"{name}/*/manifest.json"))]
-        minutes = sum(manifest["wall_seconds"] for manifest in manifests) / len(manifests) / 60
+        # older runs have the clock's time alone
+        key, of = (
+            ("processor_seconds", "a core") if "processor_seconds" in manifests[0] else ("wall_seconds", "the clock")
+        )
+        minutes = sum(manifest[key] for manifest in manifests) / len(manifests) / 60
         seeds = ", ".join(str(manifest["seed"]) for manifest in manifests)
         link = f"[config](results/studies/{folder.name}/{name}/seed-{manifests[0]['seed']}/config.json)"
-        lines.append(f"| {name} | {link} | {manifests[0]['parameters']:,} | {seeds} | {minutes:.1f} minutes |")
+        lines.append(f"| {name} | {link} | {manifests[0]['parameters']:,} | {seeds} | {minutes:.1f} minutes of {of} |")
     return "\n".join(lines)
