@@ -134,7 +134,7 @@ def _row(verdict: Verdict, runs: dict[str, list[dict[str, Any]]]) -> str:
         ours = written(Value(verdict.ours, verdict.error))
     elif verdict.ours is not None:
         ours = "the same" if verdict.reached else "another"
-    minutes = [_minutes(run["manifest"]) for name in verdict.experiments for run in runs.get(name, [])]
+    times = [minutes(run["manifest"]) for name in verdict.experiments for run in runs.get(name, [])]
     cells = (
         f"{verdict.what} `{verdict.value}`",
         _decimals(verdict.published, verdict.published)
@@ -144,7 +144,7 @@ def _row(verdict: Verdict, runs: dict[str, list[dict[str, Any]]]) -> str:
         _difference(verdict),
         "" if verdict.within is None else f"{verdict.within:g}",
         {True: "yes", False: "no", None: "" if ours else "not run"}[verdict.reached],
-        f"{sum(minutes):.0f}" if minutes else "",
+        f"{sum(times):.0f}" if times else "",
     )
     return "| " + " | ".join(cells) + " |"
 
@@ -186,8 +186,8 @@ def leaderboard_page(results: Path) -> str:
     for data, entries in sorted(boards.items(), key=lambda item: -len(item[1])):
         parts.append(f"## {data}")
         for most, words in _BUDGETS:
-            least = max((minutes for minutes, _ in _BUDGETS if minutes < most), default=0.0)
-            chosen = [e for e in entries if least < _minutes(e.manifest) <= most]
+            least = max((end for end, _ in _BUDGETS if end < most), default=0.0)
+            chosen = [e for e in entries if least < minutes(e.manifest) <= most]
             if chosen:
                 parts += [
                     f"### Trained and evaluated in {words}" if most < float("inf") else "### Longer",
@@ -249,7 +249,7 @@ def _board(entries: list[_Entry], results: Path) -> str:
             _composition(entry.config),
             f"{entry.manifest['parameters']:,}",
             length,
-            f"{_minutes(entry.manifest):.0f}",
+            f"{minutes(entry.manifest):.0f}",
         )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -260,7 +260,7 @@ def _composition(config: dict[str, Any]) -> str:
     return ", ".join(f"`{kind}`" for kind in [*kinds, config["objective"]["kind"]])
 
 
-def _minutes(manifest: dict[str, Any]) -> float:
+def minutes(manifest: dict[str, Any]) -> float:
     """Of one core where it was recorded, else of the clock."""
     return float(manifest.get("processor_seconds") or manifest["wall_seconds"]) / 60
 

@@ -10,6 +10,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from papers import minutes
+
 from vaelab.evaluation.tables import written
 from vaelab.metrics import Value
 
@@ -100,17 +102,13 @@ def _udr(folder: Path) -> str:
 
 def _costs(folder: Path, comparison: dict[str, Any]) -> str:
     lines = [
-        "| configuration | config | parameters | seeds | time a run, with evaluation |",
+        "| configuration | config | parameters | seeds | minutes of a core a run, with evaluation; of the clock in older runs |",
         "| --- | --- | ---: | --- | ---: |",
     ]
     for name in comparison["configurations"]:
         manifests = [json.loads(path.read_text()) for path in sorted(folder.glob(f"{name}/*/manifest.json"))]
-        # older runs have the clock's time alone
-        key, of = (
-            ("processor_seconds", "a core") if "processor_seconds" in manifests[0] else ("wall_seconds", "the clock")
-        )
-        minutes = sum(manifest[key] for manifest in manifests) / len(manifests) / 60
+        mean = sum(map(minutes, manifests)) / len(manifests)
         seeds = ", ".join(str(manifest["seed"]) for manifest in manifests)
         link = f"[config](results/studies/{folder.name}/{name}/seed-{manifests[0]['seed']}/config.json)"
-        lines.append(f"| {name} | {link} | {manifests[0]['parameters']:,} | {seeds} | {minutes:.1f} minutes of {of} |")
+        lines.append(f"| {name} | {link} | {manifests[0]['parameters']:,} | {seeds} | {mean:.1f} |")
     return "\n".join(lines)

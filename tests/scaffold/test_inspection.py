@@ -49,7 +49,7 @@ def test_pictures(tmp_path: Path) -> None:
 
 
 def save(path: Path, **arrays: np.ndarray) -> str:
-    np.savez(path, **arrays)  # numpy takes any names
+    np.savez(path, **arrays)
     return str(path)
 
 

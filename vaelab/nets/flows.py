@@ -52,37 +52,37 @@ class Planar(FlowStep):
         # the floor keeps a w of zero from dividing by zero; the map is then the identity plus a constant
         u = u + ((slope - dot) / w.square().sum(-1).clamp_min(1e-12)).unsqueeze(-1) * w
         slope = (u * w).sum(-1)
-        along = (w * z).sum(-1)
+        inner = (w * z).sum(-1) + b
         if inverse:
-            along = self._solve(along, slope, b)
-        bend = torch.tanh(along + b)
+            inner = self._solve(inner, slope)
+        bend = torch.tanh(inner)
         log_det = torch.log1p(slope * (1 - bend.square()))
         shift = u * bend.unsqueeze(-1)
         return (z - shift, -log_det) if inverse else (z + shift, log_det)
 
     @staticmethod
-    def _solve(target: Tensor, slope: Tensor, b: Tensor) -> Tensor:
-        """The root a of a + slope tanh(a + b) = target, with its gradient.
+    def _solve(image: Tensor, slope: Tensor) -> Tensor:
+        """The root y of y + slope tanh(y) = image, with its gradient.
 
-        In y = |a + b| the left side is concave for a positive slope and convex for a negative one. Newton's method then
-        comes to the root from one side, from where tanh is replaced by what bounds it, 1 or y, whichever is nearer.
+        For y > 0 the left side is concave for a positive slope and convex for a negative one. Newton's method then comes to
+        the root from one side, from where tanh is replaced by what bounds it, 1 or y, whichever is nearer.
         """
+        eps = torch.finfo(image.dtype).eps
 
-        def from_root(y: Tensor, slope: Tensor, end: Tensor) -> Tensor:
+        def from_root(y: Tensor, image: Tensor) -> Tensor:
             bend = torch.tanh(y)
             # the floor is for slopes that are -1 but for rounding, whose root at 0 is a triple one
-            derivative = (1 + slope * (1 - bend.square())).clamp_min(torch.finfo(y.dtype).eps)
-            return (y + slope * bend - end) / derivative.detach()
+            derivative = (1 + slope * (1 - bend.square())).clamp_min(eps)
+            return (y + slope * bend - image) / derivative.detach()
 
         with torch.no_grad():
-            end = target + b
-            size = end.abs()
-            linear, saturated = size / (1 + slope).clamp_min(torch.finfo(slope.dtype).eps), size - slope
+            size = image.abs()
+            linear, saturated = size / (1 + slope).clamp_min(eps), size - slope
             y = torch.where(slope > 0, torch.maximum(linear, saturated), torch.minimum(linear, saturated))
             for _ in range(_NEWTON_STEPS):
-                y = y - from_root(y, slope, size)
-            root = torch.sign(end) * y - b
-        return root - from_root(root + b, slope, target + b)
+                y = y - from_root(y, size)
+            y = torch.sign(image) * y
+        return y - from_root(y, image)
 
 
 class Radial(FlowStep):
